@@ -1,0 +1,106 @@
+"""Passwords, tokens and the throttle of failed logins; knows no HTTP and no database."""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from math import ceil
+from typing import Annotated
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from limits import RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from pydantic import BaseModel, Field, ValidationError
+
+from app.config import settings
+
+logger = logging.getLogger(__name__)
+
+# argon2id with the least that the OWASP Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane.
+hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+def hash_password(password: str) -> str:
+    return hasher.hash(password)
+
+
+@cache
+def hash_of_nobody() -> str:
+    return hash_password("")
+
+
+def verify_password(password: str, hashed_password: str | None) -> bool:
+    """Tell whether the hash is of this password; without a hash, take as long to say no."""
+    try:
+        return hasher.verify(hashed_password or hash_of_nobody(), password) and hashed_password is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def needs_rehash(hashed_password: str) -> bool:
+    return hasher.check_needs_rehash(hashed_password)
+
+
+class InvalidToken(Exception):
+    """The token is not one of ours, or no longer valid."""
+
+
+class Claims(BaseModel):
+    """What a token says: which user, at which version of that user's tokens, and when (RFC 7519, section 4.1)."""
+
+    sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    version: int
+    iat: datetime
+    exp: datetime
+
+
+def create_token(user_id: int, version: int) -> str:
+    now = datetime.now(UTC)
+    exp = now + timedelta(minutes=settings.access_token_expire_minutes)
+    claims = {"sub": str(user_id), "version": version, "iat": now, "exp": exp}
+    return jwt.encode(claims, settings.secret_key.get_secret_value(), algorithm="HS256")
+
+
+def read_token(token: str) -> Claims:
+    """Check a token and return its claims. Raises InvalidToken."""
+    key = settings.secret_key.get_secret_value()
+    try:
+        payload = jwt.decode(token, key, algorithms=["HS256"], options={"require": list(Claims.model_fields)})
+        return Claims.model_validate(payload)
+    except (jwt.InvalidTokenError, ValidationError) as error:
+        raise InvalidToken from error
+
+
+class FailureThrottle:
+    """Allow so many failures a minute, counted in memory or in Redis; without that Redis, allow all and log it.
+
+    Redis has a second to answer, so that its loss costs a login a moment and not a minute.
+    """
+
+    def __init__(self, storage_uri: str, failures: int = 10) -> None:
+        timeouts = {} if storage_uri.startswith("memory") else {"socket_timeout": 1, "socket_connect_timeout": 1}
+        storage = storage_from_string(storage_uri, wrap_exceptions=True, **timeouts)
+        self.limiter = MovingWindowRateLimiter(storage)
+        self.limit = RateLimitItemPerMinute(failures)
+
+    def seconds_to_wait(self, *who: str) -> int:
+        """Return 0 where another attempt is allowed."""
+        try:
+            reset_time, remaining = self.limiter.get_window_stats(self.limit, *who)
+        except StorageError as error:
+            logger.error("Failed logins are not throttled: %s", error)
+            return 0
+        return 0 if remaining > 0 else max(1, ceil(reset_time - time.time()))
+
+    def count_failure(self, *who: str) -> None:
+        try:
+            self.limiter.hit(self.limit, *who)
+        except StorageError as error:
+            logger.error("A failed login is not counted: %s", error)
+
+
+login_throttle = FailureThrottle(settings.rate_limit_storage_uri)
