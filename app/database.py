@@ -1,8 +1,8 @@
 """The engine, the session of a request, and the one lock that rare races need.
 
-A request is admitted to a session only while a pooled connection is free for it, and waits for that on
-the event loop. A worker thread therefore never waits for a connection, which is what makes an app stall:
-all threads wait for connections whose holders wait for a thread.
+A request is admitted to a session only while the pool has a connection for it, and waits for that on the event
+loop. No worker thread ever waits for a connection; where one does, an app can stall for good, with all threads
+waiting for connections whose holders wait for a thread.
 """
 
 import sqlite3
@@ -25,43 +25,26 @@ T = TypeVar("T")
 
 POOL_SIZE = 5
 ADMISSION_SECONDS = 30
-# Together under the 5 seconds after which an admitted request has its answer, with a database or without.
+# Together they stay under the 5 seconds within which an admitted request has its answer, database or not.
 CONNECT_SECONDS = 2
 LOCK_SECONDS = 4
-# Any number, as long as nothing else in the same PostgreSQL database locks it.
-ADVISORY_LOCK = 7_305_806_210
+ADVISORY_LOCK = 7_305_806_210  # Any number that nothing else in the same PostgreSQL database uses.
 
 
 def build_engine(url: str) -> Engine:
-    """Make an engine whose pool holds POOL_SIZE connections; the first use of it connects."""
-    options: dict[str, object] = {}
-    if make_url(url).get_backend_name() == "postgresql":
-        options = {
-            "connect_timeout": CONNECT_SECONDS,
-            "tcp_user_timeout": CONNECT_SECONDS * 1000,
-            "options": f"-c statement_timeout={LOCK_SECONDS}s",
-        }
-    return create_engine(
-        url,
-        connect_args=options,
-        poolclass=QueuePool,
-        pool_size=POOL_SIZE,
-        max_overflow=0,
-        pool_pre_ping=bool(options),
-        hide_parameters=True,
-    )
+    """Make an engine with a pool of POOL_SIZE; it connects when it is first used."""
+    postgres = make_url(url).get_backend_name() == "postgresql"
+    timeouts = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={LOCK_SECONDS}s"}
+    pool = {"poolclass": QueuePool, "pool_size": POOL_SIZE, "max_overflow": 0, "pool_pre_ping": postgres}
+    return create_engine(url, connect_args=timeouts if postgres else {}, hide_parameters=True, **pool)
 
 
 @event.listens_for(Engine, "connect")
 def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Make SQLite wait for locks, keep what it acknowledged through a crash, and enforce foreign keys."""
+    """Wait for locks, keep through a crash what was acknowledged, and enforce foreign keys."""
     if isinstance(connection, sqlite3.Connection):
-        for pragma in (
-            f"busy_timeout = {LOCK_SECONDS * 1000}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-        ):
+        connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
 
 
@@ -72,23 +55,17 @@ async def get_engine() -> Engine:
     return engine
 
 
-EngineDep = Annotated[Engine, Depends(get_engine)]
-
-
 class Queue:
     """Let `size` requests of a process pass at a time; the others wait on the event loop, in turn."""
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
-        # A semaphore belongs to one event loop: a server has one, the tests have many.
-        self.semaphore: RunVar[Semaphore] = RunVar(name)
+        self.semaphore: RunVar[Semaphore] = RunVar(name)  # One for each event loop: tests have many.
 
     async def enter(self) -> Semaphore:
-        """Return what to release at the end. Raises AdmissionTimeout after ADMISSION_SECONDS."""
-        semaphore = self.semaphore.get(None)
-        if semaphore is None:
-            semaphore = Semaphore(self.size, fast_acquire=True)
-            self.semaphore.set(semaphore)
+        """Return what to release in the end. Raises AdmissionTimeout after ADMISSION_SECONDS."""
+        semaphore = self.semaphore.get(None) or Semaphore(self.size, fast_acquire=True)
+        self.semaphore.set(semaphore)
         try:
             with fail_after(ADMISSION_SECONDS):
                 await semaphore.acquire()
@@ -100,28 +77,25 @@ class Queue:
 places = Queue("places at the database", POOL_SIZE)
 
 
-async def get_session(engine: EngineDep) -> AsyncIterator[Session]:
+async def get_session(engine: Annotated[Engine, Depends(get_engine)]) -> AsyncIterator[Session]:
     """Admit the request to a session, and close it before the answer is sent."""
     place = await places.enter()
+    session = Session(engine, expire_on_commit=False)
     try:
-        session = Session(engine, expire_on_commit=False)
+        yield session
+    finally:
         try:
-            yield session
-        finally:
             if session.in_transaction():
                 await run_in_threadpool(session.close)
-    finally:
-        place.release()
+        finally:
+            place.release()
 
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 
 
 async def read(session: Session, query: Callable[[], T]) -> T:
-    """Run a query and end its transaction in one visit to a worker thread.
-
-    Nothing is then held while the request waits for a thread again, nor left for another visit to close.
-    """
+    """Run a query and end its transaction in one visit to a worker thread; a visit costs a tenth of a request."""
 
     def read_and_end() -> T:
         result = query()
@@ -134,10 +108,8 @@ async def read(session: Session, query: Callable[[], T]) -> T:
 def lock_database(session: Session) -> None:
     """Let one transaction at a time go on from here, among all processes that use this database."""
     connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
 
 
 def create_tables(engine: Engine) -> None:

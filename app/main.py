@@ -1,11 +1,11 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 from sqlmodel import select
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,10 +43,6 @@ class ProtectiveHeaders:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def name_operation(route: APIRoute) -> str:
-    return route.name
-
-
 app = FastAPI(
     title="FastAPI testing example",
     summary="Users, posts, password login, owner and admin rights.",
@@ -65,7 +61,7 @@ app = FastAPI(
     lifespan=lifespan,
     responses=TOO_LARGE,
     max_body_size=1024 * 1024,
-    generate_unique_id_function=name_operation,
+    generate_unique_id_function=attrgetter("name"),
 )
 if settings.cors_origins:
     app.add_middleware(

@@ -1,14 +1,15 @@
-"""The tables, and the schemas of requests and responses beside them.
+"""The tables, and beside them the schemas of requests and responses.
 
-A Base holds what everyone may send and see. Privileges and hashes stand on the table alone. What a schema
-refuses is written as length and pattern, so that whatever `openapi.json` allows is accepted.
+A Base holds what everyone may send and see; privileges and hashes stand on the table alone. What is refused is
+refused by length and pattern, so that whatever `openapi.json` allows is accepted.
 """
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+from annotated_types import Interval, MaxLen, MinLen
 from pydantic import MISSING, AfterValidator, BaseModel, EmailStr, StrictBool, StringConstraints
-from pydantic import Field as Constraint
+from pydantic.fields import FieldInfo
 from sqlalchemy import BigInteger, ColumnElement, Index, Integer, func
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Field, Session, SQLModel, col, delete, select, update
@@ -17,7 +18,7 @@ MAX_ID = 2**63 - 1
 # SQLite numbers rows by itself only where the type is exactly INTEGER, which there has 64 bits.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 
-# C0, DEL and C1 (ISO/IEC 6429), for use within [^...]; the second leaves out tab, line feed and carriage return.
+# C0, DEL and C1 (ISO/IEC 6429), to stand within [^...]; the second leaves out tab, line feed and carriage return.
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_IN_TEXT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
@@ -26,26 +27,22 @@ def text(minimum: int, maximum: int, pattern: str, *, strip: bool = False) -> St
     return StringConstraints(min_length=minimum, max_length=maximum, pattern=pattern, strip_whitespace=strip)
 
 
-Id = Annotated[int, Constraint(ge=1, le=MAX_ID)]
-Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), Constraint(examples=["alice"])]
-Email = Annotated[EmailStr, AfterValidator(str.lower), Constraint(max_length=120, examples=["alice@example.com"])]
-EXAMPLE_PASSWORD = Constraint(examples=["correct horse battery staple"])
-Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), EXAMPLE_PASSWORD]
-NewPassword = Annotated[str, text(8, 128, rf"^[^{CONTROLS}]*$"), EXAMPLE_PASSWORD]
-# White space around them is stripped first: what is left must begin with something else.
-Title = Annotated[
-    str, text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True), Constraint(examples=["Hello"])
-]
-Content = Annotated[
-    str,
-    text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True),
-    Constraint(examples=["My first post."]),
-]
+def example(value: str) -> FieldInfo:
+    return FieldInfo(examples=[value])
+
+
+Id = Annotated[int, Interval(ge=1, le=MAX_ID)]
+Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), example("alice")]
+Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), example("alice@example.com")]
+Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), example("correct horse battery staple")]
+NewPassword = Annotated[Password, MinLen(8)]
+# White space around these is stripped first; what is left begins with something else.
+Title = Annotated[str, text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True), example("Hello")]
+Body = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True)
+Content = Annotated[str, Body, example("My first post.")]
 
 
 class Row(SQLModel):
-    """What the tables share: an id that is never given to another row, and a deletion that tells if it came late."""
-
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
     def delete(self, session: Session) -> None:
@@ -56,25 +53,29 @@ class Row(SQLModel):
             raise StaleDataError
 
 
+class RequestBody(SQLModel):
+    model_config = {"extra": "forbid"}
+
+
 class UserBase(SQLModel):
     username: Username
     email: Email
 
 
-class UserCreate(UserBase, extra="forbid"):
+class UserCreate(UserBase, RequestBody):
     password: NewPassword
 
 
-class UserUpdate(SQLModel, extra="forbid"):
+class UserUpdate(RequestBody):
     username: Username | MISSING = MISSING
     email: Email | MISSING = MISSING
 
 
-class UserAdminUpdate(SQLModel, extra="forbid"):
+class UserAdminUpdate(RequestBody):
     is_admin: StrictBool | MISSING = MISSING
 
 
-class PasswordUpdate(SQLModel, extra="forbid"):
+class PasswordUpdate(RequestBody):
     current_password: Password
     new_password: NewPassword
 
@@ -82,7 +83,7 @@ class PasswordUpdate(SQLModel, extra="forbid"):
 class LoginForm(SQLModel):
     """The password form of OAuth2. Other fields are ignored, as RFC 6749, section 3.2, demands."""
 
-    grant_type: Annotated[str, Constraint(pattern="^password$")] = "password"
+    grant_type: Literal["password"] = "password"
     username: Username
     password: Password
 
@@ -118,14 +119,13 @@ class User(UserBase, Row, table=True):
         """Ask the database, not this object, which may have been read before the lock."""
         return session.exec(select(User.id).where(User.is_admin).limit(2)).all() == [self.id]
 
-    def store_hash(self, session: Session, hashed_password: str, token_version: int) -> None:
-        """Store a hash and commit. Raises StaleDataError where the password is no longer the one that was read."""
+    def store_hash(self, session: Session, hashed_password: str, token_version: int) -> bool:
+        """Store a hash and commit, unless the password is no longer the one that was read."""
         unchanged = (col(User.id) == self.id, col(User.token_version) == self.token_version)
         values = {"hashed_password": hashed_password, "token_version": token_version}
         stored = session.exec(update(User).where(*unchanged).values(values))
         session.commit()
-        if stored.rowcount == 0:
-            raise StaleDataError
+        return stored.rowcount == 1
 
 
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
@@ -136,11 +136,11 @@ class PostBase(SQLModel):
     content: Content
 
 
-class PostCreate(PostBase, extra="forbid"):
+class PostCreate(PostBase, RequestBody):
     pass
 
 
-class PostUpdate(SQLModel, extra="forbid"):
+class PostUpdate(RequestBody):
     title: Title | MISSING = MISSING
     content: Content | MISSING = MISSING
 

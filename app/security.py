@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import ceil
@@ -20,7 +21,7 @@ from app.config import settings
 
 logger = logging.getLogger(__name__)
 
-# argon2id with the least that the OWASP Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane.
+# argon2id with the least that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
@@ -28,9 +29,7 @@ def hash_password(password: str) -> str:
     return hasher.hash(password)
 
 
-@cache
-def hash_of_nobody() -> str:
-    return hash_password("")
+hash_of_nobody = cache(lambda: hash_password(""))
 
 
 def verify_password(password: str, hashed_password: str | None) -> bool:
@@ -45,46 +44,36 @@ def needs_rehash(hashed_password: str) -> bool:
     return hasher.check_needs_rehash(hashed_password)
 
 
-class InvalidToken(Exception):
-    """The token is not one of ours, or no longer valid."""
-
-
 class Claims(BaseModel):
-    """What a token says: which user, at which version of that user's tokens, and when (RFC 7519, section 4.1)."""
+    """Whose token it is, and of which version: raising the user's version ends all tokens before it."""
 
     sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
     version: int
-    iat: datetime
-    exp: datetime
 
 
 def create_token(user_id: int, version: int) -> str:
+    """Sign a JWT that expires in ACCESS_TOKEN_EXPIRE_MINUTES (RFC 7519; `sub` is a string there)."""
     now = datetime.now(UTC)
     exp = now + timedelta(minutes=settings.access_token_expire_minutes)
     claims = {"sub": str(user_id), "version": version, "iat": now, "exp": exp}
     return jwt.encode(claims, settings.secret_key.get_secret_value(), algorithm="HS256")
 
 
-def read_token(token: str) -> Claims:
-    """Check a token and return its claims. Raises InvalidToken."""
-    key = settings.secret_key.get_secret_value()
+def read_token(token: str) -> Claims | None:
+    """Return what a token says, if it is one of ours and still valid."""
+    key, required = settings.secret_key.get_secret_value(), ["sub", "version", "iat", "exp"]
     try:
-        payload = jwt.decode(token, key, algorithms=["HS256"], options={"require": list(Claims.model_fields)})
-        return Claims.model_validate(payload)
-    except (jwt.InvalidTokenError, ValidationError) as error:
-        raise InvalidToken from error
+        return Claims.model_validate(jwt.decode(token, key, algorithms=["HS256"], options={"require": required}))
+    except (jwt.InvalidTokenError, ValidationError):
+        return None
 
 
 class FailureThrottle:
-    """Allow so many failures a minute, counted in memory or in Redis; without that Redis, allow all and log it.
-
-    Redis has a second to answer, so that its loss costs a login a moment and not a minute.
-    """
+    """Count failures a minute, in memory or in Redis. A Redis that is lost, or silent for a second, allows all."""
 
     def __init__(self, storage_uri: str, failures: int = 10) -> None:
         timeouts = {} if storage_uri.startswith("memory") else {"socket_timeout": 1, "socket_connect_timeout": 1}
-        storage = storage_from_string(storage_uri, wrap_exceptions=True, **timeouts)
-        self.limiter = MovingWindowRateLimiter(storage)
+        self.limiter = MovingWindowRateLimiter(storage_from_string(storage_uri, wrap_exceptions=True, **timeouts))
         self.limit = RateLimitItemPerMinute(failures)
 
     def seconds_to_wait(self, *who: str) -> int:
@@ -97,10 +86,8 @@ class FailureThrottle:
         return 0 if remaining > 0 else max(1, ceil(reset_time - time.time()))
 
     def count_failure(self, *who: str) -> None:
-        try:
+        with suppress(StorageError):
             self.limiter.hit(self.limit, *who)
-        except StorageError as error:
-            logger.error("A failed login is not counted: %s", error)
 
 
 login_throttle = FailureThrottle(settings.rate_limit_storage_uri)

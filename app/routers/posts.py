@@ -5,8 +5,8 @@ from fastapi.concurrency import run_in_threadpool
 from sqlmodel import col
 
 from app.database import SessionDep
-from app.dependencies import CurrentUser, DeletablePost, EditablePost, PageDep, RequestedPost
-from app.errors import INVALID, INVALID_BODY, PUBLIC, UNAUTHORIZED, UNAVAILABLE, error
+from app.dependencies import CurrentUser, DeletablePost, EditablePost, ReadPage, RequestedPost
+from app.errors import INVALID, INVALID_BODY, PUBLIC, UNAUTHORIZED, UNAVAILABLE, Responses, error
 from app.models import Id, Post, PostCreate, PostPublic, PostUpdate
 
 router = APIRouter(prefix="/posts", tags=["posts"], responses=INVALID | UNAVAILABLE)
@@ -14,12 +14,11 @@ router = APIRouter(prefix="/posts", tags=["posts"], responses=INVALID | UNAVAILA
 POST_NOT_FOUND = error(404, "Post not found")
 
 
-@router.post(
-    "",
-    response_model=PostPublic,
-    status_code=status.HTTP_201_CREATED,
-    responses=INVALID_BODY | UNAUTHORIZED,
-)
+def own_post(action: str) -> Responses:
+    return UNAUTHORIZED | error(403, f"Only the owner or an admin can {action} this post") | POST_NOT_FOUND
+
+
+@router.post("", response_model=PostPublic, status_code=status.HTTP_201_CREATED, responses=INVALID_BODY | UNAUTHORIZED)
 async def create_post(post_in: PostCreate, user: CurrentUser, session: SessionDep) -> Post:
     """Publish a post under your name."""
     post = Post.model_validate(post_in, update={"user_id": user.id})
@@ -30,14 +29,13 @@ async def create_post(post_in: PostCreate, user: CurrentUser, session: SessionDe
 
 @router.get("", response_model=list[PostPublic], openapi_extra=PUBLIC)
 async def list_posts(
-    page: PageDep,
-    session: SessionDep,
+    read_page: ReadPage,
     user_id: Annotated[Id | None, Query(description="Only the posts of this user.")] = None,
     order: Annotated[Literal["oldest", "newest"], Query(description="Which posts come first.")] = "oldest",
 ) -> list[dict[str, object]]:
     """List the posts of all users, or of one."""
     author = [] if user_id is None else [col(Post.user_id) == user_id]
-    return await page.read(session, Post, PostPublic, *author, newest=order == "newest")
+    return await read_page(Post, PostPublic, *author, newest=order == "newest")
 
 
 @router.get("/{post_id}", response_model=PostPublic, responses=POST_NOT_FOUND, openapi_extra=PUBLIC)
@@ -46,14 +44,7 @@ async def read_post(post: RequestedPost) -> Post:
     return post
 
 
-@router.patch(
-    "/{post_id}",
-    response_model=PostPublic,
-    responses=INVALID_BODY
-    | UNAUTHORIZED
-    | error(403, "Only the owner or an admin can update this post")
-    | POST_NOT_FOUND,
-)
+@router.patch("/{post_id}", response_model=PostPublic, responses=INVALID_BODY | own_post("update"))
 def update_post(post_in: PostUpdate, post: EditablePost, session: SessionDep) -> Post:
     """Change the given fields of a post and leave the others as they are."""
     post.sqlmodel_update(post_in.model_dump())
@@ -61,11 +52,7 @@ def update_post(post_in: PostUpdate, post: EditablePost, session: SessionDep) ->
     return post
 
 
-@router.delete(
-    "/{post_id}",
-    status_code=status.HTTP_204_NO_CONTENT,
-    responses=UNAUTHORIZED | error(403, "Only the owner or an admin can delete this post") | POST_NOT_FOUND,
-)
+@router.delete("/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=own_post("delete"))
 def delete_post(post: DeletablePost, session: SessionDep) -> None:
     """Delete a post."""
     post.delete(session)

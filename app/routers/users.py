@@ -5,19 +5,12 @@ from app.dependencies import (
     ConfirmedPassword,
     CurrentUser,
     HashingTurn,
+    Unauthorized,
     commit_user,
     get_claims,
-    require_another_admin,
+    keep_an_admin,
 )
-from app.errors import (
-    INVALID_BODY,
-    LAST_ADMIN,
-    TOO_MANY_FAILURES,
-    UNAUTHORIZED,
-    UNAVAILABLE,
-    USER_CONFLICT,
-    error,
-)
+from app.errors import INVALID_BODY, LAST_ADMIN, TOO_MANY_FAILURES, UNAUTHORIZED, UNAVAILABLE, USER_CONFLICT, error
 from app.models import User, UserPublic, UserUpdate
 from app.security import hash_password
 
@@ -46,11 +39,12 @@ def update_me(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> Us
 )
 def update_my_password(password_in: ConfirmedPassword, user: CurrentUser, session: SessionDep) -> None:
     """Change your password. Every token issued before stops working."""
-    user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1)
+    if not user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1):
+        raise Unauthorized
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT, responses=LAST_ADMIN)
 def delete_me(user: CurrentUser, session: SessionDep) -> None:
     """Delete your account and all its posts."""
-    require_another_admin(user, session)
+    keep_an_admin(user, session)
     user.delete(session)
