@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 from fastapi.testclient import TestClient
@@ -43,6 +44,14 @@ def real_hasher() -> Iterator[PasswordHasher]:
     real, security.hasher = security.hasher, PasswordHasher.from_parameters(CHEAPEST)
     yield real
     security.hasher = real
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_event_loop() -> Iterator[None]:
+    """Serve all requests of the run on one event loop, as a server does; a loop for each takes most of a test."""
+    with start_blocking_portal() as TestClient.portal:
+        yield
+    TestClient.portal = None
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class RowFactory(SQLAlchemyModelFactory):
     @classmethod
     def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
         """Refuse what is no column: tables of SQLModel take any keyword in silence."""
-        if unknown := kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.exclude}:
+        if unknown := kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.parameters}:
             raise TypeError(f"{cls.__name__} knows no {', '.join(sorted(unknown))}")
         return kwargs
 
@@ -55,9 +55,10 @@ class UserFactory(RowFactory):
 class PostFactory(RowFactory):
     class Meta:
         model = Post
-        exclude = ("author",)
 
-    author = SubFactory(UserFactory)
+    class Params:
+        author = SubFactory(UserFactory)
+
     title = Sequence(lambda n: f"Post {n}")
     content = "Some content."
     user_id = SelfAttribute("author.id")

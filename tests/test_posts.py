@@ -1,8 +1,13 @@
-from fastapi.testclient import TestClient
-from sqlmodel import Session
+from datetime import datetime, timedelta, timezone
 
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from app.main import app
 from app.models import Post, User
-from tests.factories import PostFactory
+from tests.factories import PostFactory, UserFactory
 
 
 def test_user_can_publish_a_post(user_client: TestClient, user: User, session: Session) -> None:
@@ -20,10 +25,200 @@ def test_user_can_publish_a_post(user_client: TestClient, user: User, session: S
     assert (post.title, post.content, post.user_id) == ("Hello", "My first post.", user.id)
 
 
+def test_publishing_a_post_needs_a_token(client: TestClient, session: Session) -> None:
+    response = client.post("/posts", json={"title": "Hello", "content": "My first post."})
+
+    assert response.status_code == 401
+    assert session.exec(select(Post)).all() == []
+
+
+def test_white_space_around_a_post_is_stripped(user_client: TestClient) -> None:
+    response = user_client.post("/posts", json={"title": "  Hello  ", "content": "\n\tFirst line\n\nLast line \n"})
+
+    assert response.json()["title"] == "Hello"
+    assert response.json()["content"] == "First line\n\nLast line"
+
+
+def test_time_of_a_post_is_in_utc_with_an_offset(client: TestClient) -> None:
+    posted = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=timezone(timedelta(hours=5)))
+    post = PostFactory.create(date_posted=posted)
+
+    response = client.get(f"/posts/{post.id}")
+
+    assert response.json()["date_posted"] == "2026-01-01T22:04:05.000678Z"
+
+
+def test_everyone_can_read_a_post(client: TestClient) -> None:
+    post = PostFactory.create(title="Hello", content="My first post.")
+
+    response = client.get(f"/posts/{post.id}")
+
+    assert response.status_code == 200
+    assert response.json()["title"] == "Hello"
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_unknown_post_is_not_found(user_client: TestClient, method: str) -> None:
+    response = user_client.request(method, "/posts/999999999", json={} if method == "PATCH" else None)
+
+    assert response.status_code == 404
+    assert response.json() == {"detail": "Post not found"}
+
+
+def test_everyone_can_list_the_posts_of_all(client: TestClient) -> None:
+    posts = PostFactory.create_batch(2)
+
+    response = client.get("/posts")
+
+    assert response.status_code == 200
+    assert response.json() == [client.get(f"/posts/{post.id}").json() for post in posts]
+    assert "Link" not in response.headers
+
+
+def test_list_of_no_posts_is_empty(client: TestClient) -> None:
+    response = client.get("/posts")
+
+    assert response.status_code == 200
+    assert response.json() == []
+
+
+def test_newest_posts_can_come_first(client: TestClient) -> None:
+    old, new = PostFactory.create_batch(2)
+
+    response = client.get("/posts", params={"order": "newest"})
+
+    assert [post["id"] for post in response.json()] == [new.id, old.id]
+
+
+def test_posts_can_be_those_of_one_user(client: TestClient, user: User) -> None:
+    PostFactory.create()
+    own = PostFactory.create(author=user)
+
+    response = client.get("/posts", params={"user_id": user.id})
+
+    assert [post["id"] for post in response.json()] == [own.id]
+
+
+@pytest.mark.parametrize(("existing", "listed"), [(50, 50), (51, 50)])
+def test_page_holds_fifty_posts_unless_told_otherwise(
+    client: TestClient, user: User, existing: int, listed: int
+) -> None:
+    PostFactory.create_batch(existing, author=user)
+
+    response = client.get("/posts")
+
+    assert len(response.json()) == listed
+    assert ("Link" in response.headers) is (existing > listed)
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_link_leads_to_the_next_page_and_keeps_the_other_parameters(
+    client: TestClient, user: User, order: str
+) -> None:
+    posts = sorted((post.id for post in PostFactory.create_batch(3, author=user)), reverse=order == "newest")
+    PostFactory.create_batch(2)
+
+    first = client.get("/posts", params={"user_id": user.id, "order": order, "limit": 2})
+    second = client.get(first.links["next"]["url"])
+
+    query = f"user_id={user.id}&order={order}&limit=2&after={posts[1]}"
+    assert first.headers["Link"] == f'</posts?{query}>; rel="next"'
+    assert [post["id"] for post in first.json() + second.json()] == posts
+    assert "Link" not in second.headers
+
+
+def test_link_works_behind_a_path_prefix(engine: Engine) -> None:
+    PostFactory.create_batch(2)
+    client = TestClient(app, root_path="/api")
+
+    response = client.get("/api/posts", params={"limit": 1})
+
+    assert response.links["next"]["url"].startswith("/api/posts?limit=1&after=")
+
+
 def test_author_can_update_post(user_client: TestClient, user: User, session: Session) -> None:
-    post = PostFactory.create(author=user, title="Before")
+    post = PostFactory.create(author=user, title="Before", content="Unchanged.")
 
     response = user_client.patch(f"/posts/{post.id}", json={"title": "After"})
 
     assert response.status_code == 200
+    assert (response.json()["title"], response.json()["content"]) == ("After", "Unchanged.")
+    stored = session.get_one(Post, post.id)
+    assert (stored.title, stored.content) == ("After", "Unchanged.")
+
+
+def test_empty_update_changes_nothing(user_client: TestClient, user: User, session: Session) -> None:
+    post = PostFactory.create(author=user, title="Before")
+
+    response = user_client.patch(f"/posts/{post.id}", json={})
+
+    assert response.status_code == 200
+    assert session.get_one(Post, post.id).title == "Before"
+
+
+def test_user_cannot_update_the_post_of_another(user_client: TestClient, session: Session) -> None:
+    post = PostFactory.create(title="Before")
+
+    response = user_client.patch(f"/posts/{post.id}", json={"title": "After"})
+
+    assert response.status_code == 403
+    assert response.json() == {"detail": "Only the owner or an admin can update this post"}
+    assert session.get_one(Post, post.id).title == "Before"
+
+
+def test_admin_can_update_the_post_of_another(admin_client: TestClient, session: Session) -> None:
+    post = PostFactory.create(title="Before")
+
+    response = admin_client.patch(f"/posts/{post.id}", json={"title": "After"})
+
+    assert response.status_code == 200
+    assert response.json()["user_id"] == post.user_id
     assert session.get_one(Post, post.id).title == "After"
+
+
+def test_author_can_delete_post(user_client: TestClient, user: User, session: Session) -> None:
+    post = PostFactory.create(author=user)
+    other = PostFactory.create(author=user)
+
+    response = user_client.delete(f"/posts/{post.id}")
+
+    assert response.status_code == 204
+    assert response.content == b""
+    assert session.exec(select(Post.id)).all() == [other.id]
+
+
+def test_user_cannot_delete_the_post_of_another(user_client: TestClient, session: Session) -> None:
+    post = PostFactory.create()
+
+    response = user_client.delete(f"/posts/{post.id}")
+
+    assert response.status_code == 403
+    assert response.json() == {"detail": "Only the owner or an admin can delete this post"}
+    assert session.get(Post, post.id) is not None
+
+
+def test_admin_can_delete_the_post_of_another(admin_client: TestClient, session: Session) -> None:
+    post = PostFactory.create()
+
+    response = admin_client.delete(f"/posts/{post.id}")
+
+    assert response.status_code == 204
+    assert session.get(Post, post.id) is None
+
+
+def test_id_of_a_deleted_post_is_never_given_again(user_client: TestClient, user: User) -> None:
+    deleted = PostFactory.create(author=user)
+    user_client.delete(f"/posts/{deleted.id}")
+
+    response = user_client.post("/posts", json={"title": "Next", "content": "Another post."})
+
+    assert response.json()["id"] > deleted.id
+
+
+def test_ids_have_sixty_four_bits(client: TestClient) -> None:
+    post = PostFactory.create(id=2**63 - 2, author=UserFactory.create(id=2**63 - 2))
+
+    response = client.get(f"/posts/{post.id}")
+
+    assert response.status_code == 200
+    assert (response.json()["id"], response.json()["user_id"]) == (2**63 - 2, 2**63 - 2)

@@ -1,0 +1,136 @@
+import pytest
+from fastapi.testclient import TestClient
+from sqlmodel import Session, select
+
+from app import security
+from app.models import Post, User
+from tests.factories import PASSWORD, PostFactory, UserFactory
+
+NEW_PASSWORD = "a new password"
+CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+
+
+def test_user_can_read_the_own_account(user_client: TestClient, user: User) -> None:
+    response = user_client.get("/users/me")
+
+    assert response.status_code == 200
+    assert response.json() == {"id": user.id, "username": "user", "email": user.email, "is_admin": False}
+
+
+def test_reading_the_own_account_needs_a_token(client: TestClient) -> None:
+    response = client.get("/users/me")
+
+    assert response.status_code == 401
+    assert response.json() == {"detail": "Not authenticated"}
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("change", "username", "email"),
+    [
+        ({"username": "Renamed"}, "Renamed", "before@example.com"),
+        ({"email": "After@Example.com"}, "user", "after@example.com"),
+        ({"username": "USER", "email": "Before@example.com"}, "USER", "before@example.com"),
+        ({}, "user", "before@example.com"),
+    ],
+)
+def test_user_can_change_name_and_email(
+    client: TestClient, session: Session, change: dict[str, str], username: str, email: str
+) -> None:
+    user = UserFactory.create(username="user", email="before@example.com")
+    token = security.create_token(user.id, user.token_version)
+
+    response = client.patch("/users/me", json=change, headers={"Authorization": f"Bearer {token}"})
+
+    assert response.status_code == 200
+    assert response.json() == {"id": user.id, "username": username, "email": email, "is_admin": False}
+    stored = session.get_one(User, user.id)
+    assert (stored.username, stored.email) == (username, email)
+
+
+@pytest.mark.parametrize("change", [{"username": "TAKEN"}, {"email": "Taken@example.com"}])
+def test_user_cannot_take_the_name_or_email_of_another(
+    user_client: TestClient, user: User, session: Session, change: dict[str, str]
+) -> None:
+    UserFactory.create(username="taken", email="taken@example.com")
+
+    response = user_client.patch("/users/me", json=change)
+
+    assert response.status_code == 409
+    assert response.json() == {"detail": "Username or email already exists"}
+    assert session.get_one(User, user.id).username == "user"
+
+
+def test_user_cannot_take_admin_rights(user_client: TestClient, user: User, session: Session) -> None:
+    response = user_client.patch("/users/me", json={"is_admin": True})
+
+    assert response.status_code == 422
+    assert session.get_one(User, user.id).is_admin is False
+
+
+def test_user_can_change_the_password(user_client: TestClient, user: User, session: Session) -> None:
+    response = user_client.put("/users/me/password", json=CHANGE)
+
+    assert response.status_code == 204
+    assert response.content == b""
+    assert security.verify_password(NEW_PASSWORD, session.get_one(User, user.id).hashed_password)
+
+
+def test_new_password_ends_every_token_issued_before(client: TestClient, user_client: TestClient) -> None:
+    user_client.put("/users/me/password", json=CHANGE)
+
+    assert user_client.get("/users/me").status_code == 401
+    login = client.post("/auth/token", data={"username": "user", "password": NEW_PASSWORD})
+    token = login.json()["access_token"]
+    assert client.get("/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_password_cannot_be_changed_without_the_current_one(
+    user_client: TestClient, user: User, session: Session
+) -> None:
+    response = user_client.put("/users/me/password", json=CHANGE | {"current_password": "wrong password"})
+
+    assert response.status_code == 403
+    assert response.json() == {"detail": "Current password is incorrect"}
+    unchanged = session.get_one(User, user.id)
+    assert (unchanged.hashed_password, unchanged.token_version) == (user.hashed_password, 0)
+
+
+def test_wrong_current_passwords_are_throttled_like_failed_logins(client: TestClient, user_client: TestClient) -> None:
+    for _ in range(10):
+        user_client.put("/users/me/password", json=CHANGE | {"current_password": "wrong password"})
+
+    response = user_client.put("/users/me/password", json=CHANGE)
+
+    assert response.status_code == 429
+    assert response.json() == {"detail": "Too many failed logins"}
+    assert int(response.headers["Retry-After"]) > 0
+    assert client.post("/auth/token", data={"username": "user", "password": PASSWORD}).status_code == 429
+
+
+def test_user_can_leave_and_takes_the_own_posts_along(user_client: TestClient, user: User, session: Session) -> None:
+    PostFactory.create(author=user)
+    other = PostFactory.create()
+
+    response = user_client.delete("/users/me")
+
+    assert response.status_code == 204
+    assert session.get(User, user.id) is None
+    assert session.exec(select(Post.id)).all() == [other.id]
+
+
+def test_last_admin_cannot_leave(admin_client: TestClient, admin: User, user: User, session: Session) -> None:
+    response = admin_client.delete("/users/me")
+
+    assert response.status_code == 409
+    assert response.json() == {"detail": "The last admin cannot be removed"}
+    assert session.get(User, admin.id) is not None
+
+
+def test_admin_can_leave_while_another_one_stays(admin_client: TestClient, admin: User, session: Session) -> None:
+    UserFactory.create(admin=True)
+
+    response = admin_client.delete("/users/me")
+
+    assert response.status_code == 204
+    assert session.get(User, admin.id) is None
