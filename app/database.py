@@ -7,10 +7,10 @@ waiting for connections whose holders wait for a thread.
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
 
 from anyio import Semaphore, fail_after
-from anyio.lowlevel import RunVar
 from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, QueuePool, event, make_url
@@ -55,40 +55,39 @@ async def get_engine() -> Engine:
     return engine
 
 
-class Queue:
-    """Let `size` requests of a process pass at a time; the others wait on the event loop, in turn."""
+def queue(size: int) -> Callable[[], AsyncIterator[None]]:
+    """Make a dependency that lets `size` requests of a process pass at a time; the others wait on the event loop.
 
-    def __init__(self, name: str, size: int) -> None:
-        self.size = size
-        self.semaphore: RunVar[Semaphore] = RunVar(name)  # One for each event loop: tests have many.
+    It raises AdmissionTimeout where the wait takes longer than ADMISSION_SECONDS.
+    """
+    semaphore = Semaphore(size, fast_acquire=True)
 
-    async def enter(self) -> Semaphore:
-        """Return what to release in the end. Raises AdmissionTimeout after ADMISSION_SECONDS."""
-        semaphore = self.semaphore.get(None) or Semaphore(self.size, fast_acquire=True)
-        self.semaphore.set(semaphore)
+    async def take_turn() -> AsyncIterator[None]:
         try:
             with fail_after(ADMISSION_SECONDS):
                 await semaphore.acquire()
         except TimeoutError:
             raise AdmissionTimeout(f"no turn within {ADMISSION_SECONDS} seconds") from None
-        return semaphore
+        try:
+            yield
+        finally:
+            semaphore.release()
+
+    return take_turn
 
 
-places = Queue("places at the database", POOL_SIZE)
+place_at_database = asynccontextmanager(queue(POOL_SIZE))
 
 
 async def get_session(engine: Annotated[Engine, Depends(get_engine)]) -> AsyncIterator[Session]:
     """Admit the request to a session, and close it before the answer is sent."""
-    place = await places.enter()
-    session = Session(engine, expire_on_commit=False)
-    try:
-        yield session
-    finally:
+    async with place_at_database():
+        session = Session(engine, expire_on_commit=False)
         try:
+            yield session
+        finally:
             if session.in_transaction():
                 await run_in_threadpool(session.close)
-        finally:
-            place.release()
 
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]

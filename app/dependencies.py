@@ -3,7 +3,7 @@
 An alias such as EditablePost is the policy of the endpoint that names it.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from os import cpu_count
 from typing import Annotated, TypeVar
 from urllib.parse import urlencode
@@ -16,57 +16,20 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from app.database import Queue, SessionDep, lock_database, read
+from app.database import SessionDep, lock_database, queue, read
 from app.models import MAX_ID, Id, LoginForm, PasswordUpdate, Post, Row, User
 from app.security import Claims, hash_password, login_throttle, needs_rehash, read_token, verify_password
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 PageReader = Callable[..., Coroutine[None, None, list[dict[str, object]]]]
 
-turns = Queue("turns at hashing", cpu_count() or 1)
-
-
-async def take_turn_at_hashing() -> AsyncIterator[None]:
-    """Let as many requests hash as there are cores; who waits for a turn holds no place at the database."""
-    turn = await turns.enter()
-    try:
-        yield
-    finally:
-        turn.release()
-
-
-HashingTurn = Depends(take_turn_at_hashing, scope="function")
+# Who waits for a turn at hashing holds no place at the database: the turn is taken first.
+HashingTurn = Depends(queue(cpu_count() or 1), scope="function")
 
 
 class Unauthorized(HTTPException):
     def __init__(self, detail: str = "Could not validate credentials") -> None:
         super().__init__(status.HTTP_401_UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
-
-
-def check_password(request: Request, username: str, password: str, user: User | None, refusal: HTTPException) -> None:
-    """Verify a password once, whoever the user, or not at all after too many failures from this address."""
-    who = (request.client.host if request.client else "", username.lower())
-    if seconds := login_throttle.seconds_to_wait(*who):
-        retry = {"Retry-After": str(seconds)}
-        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, "Too many failed logins", retry)
-    if not verify_password(password, user.hashed_password if user else None):
-        login_throttle.count_failure(*who)
-        raise refusal
-
-
-def get_login_user(form: Annotated[LoginForm, Form()], request: Request, session: SessionDep) -> User:
-    user = session.exec(select(User).where(User.is_named(form.username))).one_or_none()
-    session.commit()  # Hashing takes its time, and this connection should serve others meanwhile.
-    refusal = Unauthorized("Incorrect username or password")
-    check_password(request, form.username, form.password, user, refusal)
-    assert user is not None  # Without a user, the password was not verified.
-    rehash = needs_rehash(user.hashed_password)
-    if rehash and not user.store_hash(session, hash_password(form.password), user.token_version):
-        raise refusal
-    return user
-
-
-LoginUser = Annotated[User, Depends(get_login_user)]
 
 
 async def get_claims(token: Annotated[str, Depends(OAuth2PasswordBearer(tokenUrl="auth/token"))]) -> Claims:
@@ -95,6 +58,17 @@ async def get_admin_user(user: CurrentUser) -> User:
 AdminUser = Annotated[User, Depends(get_admin_user)]
 
 
+def check_password(request: Request, username: str, password: str, user: User | None, refusal: HTTPException) -> None:
+    """Verify a password once, whoever the user, or not at all after too many failures from this address."""
+    who = (request.client.host if request.client else "", username.lower())
+    if seconds := login_throttle.seconds_to_wait(*who):
+        retry = {"Retry-After": str(seconds)}
+        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, "Too many failed logins", retry)
+    if not verify_password(password, user.hashed_password if user else None):
+        login_throttle.count_failure(*who)
+        raise refusal
+
+
 def confirm_password(password_in: PasswordUpdate, user: CurrentUser, request: Request) -> PasswordUpdate:
     refusal = HTTPException(status.HTTP_403_FORBIDDEN, "Current password is incorrect")
     check_password(request, user.username, password_in.current_password, user, refusal)
@@ -102,6 +76,19 @@ def confirm_password(password_in: PasswordUpdate, user: CurrentUser, request: Re
 
 
 ConfirmedPassword = Annotated[PasswordUpdate, Depends(confirm_password)]
+
+
+def get_login_user(form: Annotated[LoginForm, Form()], request: Request, session: SessionDep) -> User:
+    user = session.exec(select(User).where(User.is_named(form.username))).one_or_none()
+    session.commit()  # Hashing takes its time, and this connection should serve others meanwhile.
+    check_password(request, form.username, form.password, user, Unauthorized("Incorrect username or password"))
+    assert user is not None  # Without a user, the password was not verified.
+    if needs_rehash(user.hashed_password):
+        user.store_hash(session, hash_password(form.password), user.token_version)
+    return user
+
+
+LoginUser = Annotated[User, Depends(get_login_user)]
 
 
 def requested(table: type[AnyRow], name: str) -> Callable[[int, Session], Coroutine[None, None, AnyRow]]:

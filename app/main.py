@@ -14,7 +14,6 @@ from app.config import settings
 from app.database import SessionDep, create_tables, engine
 from app.docs import add_docs
 from app.errors import PUBLIC, TOO_LARGE, UNAVAILABLE, add_error_handlers
-from app.models import Greeting, Health
 from app.routers import admin, auth, posts, users
 
 
@@ -79,13 +78,13 @@ add_docs(app)
 
 
 @app.get("/", tags=["service"], openapi_extra=PUBLIC)
-async def read_root() -> Greeting:
+async def read_root() -> dict[str, str]:
     """Say hello."""
-    return Greeting()
+    return {"message": "FastAPI testing example"}
 
 
 @app.get("/health", tags=["service"], openapi_extra=PUBLIC, responses=UNAVAILABLE)
-def read_health(session: SessionDep) -> Health:
+def read_health(session: SessionDep) -> dict[str, str]:
     """Ask the database whether it answers."""
     session.exec(select(1))
-    return Health()
+    return {"status": "ok"}

@@ -17,7 +17,6 @@ from sqlmodel import Field, Session, SQLModel, col, delete, select, update
 MAX_ID = 2**63 - 1
 # SQLite numbers rows by itself only where the type is exactly INTEGER, which there has 64 bits.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
-
 # C0, DEL and C1 (ISO/IEC 6429), to stand within [^...]; the second leaves out tab, line feed and carriage return.
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_IN_TEXT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
@@ -37,9 +36,10 @@ Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), example("ali
 Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), example("correct horse battery staple")]
 NewPassword = Annotated[Password, MinLen(8)]
 # White space around these is stripped first; what is left begins with something else.
-Title = Annotated[str, text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True), example("Hello")]
-Body = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True)
-Content = Annotated[str, Body, example("My first post.")]
+TITLE = text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True)
+CONTENT = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True)
+Title = Annotated[str, TITLE, example("Hello")]
+Content = Annotated[str, CONTENT, example("My first post.")]
 
 
 class Row(SQLModel):
@@ -89,11 +89,9 @@ class LoginForm(SQLModel):
 
 
 class UserPublic(BaseModel, from_attributes=True):
-    """Plain types: rows were checked on the way in, and checking an address once more costs more than reading it."""
-
     id: int
     username: str
-    email: str
+    email: str  # It was checked on the way in; checking once more costs more than reading the row.
     is_admin: bool
 
 
@@ -119,13 +117,14 @@ class User(UserBase, Row, table=True):
         """Ask the database, not this object, which may have been read before the lock."""
         return session.exec(select(User.id).where(User.is_admin).limit(2)).all() == [self.id]
 
-    def store_hash(self, session: Session, hashed_password: str, token_version: int) -> bool:
-        """Store a hash and commit, unless the password is no longer the one that was read."""
+    def store_hash(self, session: Session, hashed_password: str, token_version: int) -> None:
+        """Store a hash and commit. Raises StaleDataError where the password is no longer the one that was read."""
         unchanged = (col(User.id) == self.id, col(User.token_version) == self.token_version)
         values = {"hashed_password": hashed_password, "token_version": token_version}
         stored = session.exec(update(User).where(*unchanged).values(values))
         session.commit()
-        return stored.rowcount == 1
+        if stored.rowcount == 0:
+            raise StaleDataError
 
 
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
@@ -164,15 +163,7 @@ class Post(PostBase, Row, table=True):
         return user.is_admin or user.id == self.user_id
 
 
-class Token(SQLModel):
+class Token(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"
     expires_in: int
-
-
-class Greeting(SQLModel):
-    message: Literal["FastAPI testing example"] = "FastAPI testing example"
-
-
-class Health(SQLModel):
-    status: Literal["ok"] = "ok"

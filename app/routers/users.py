@@ -1,15 +1,7 @@
 from fastapi import APIRouter, Depends, status
 
 from app.database import SessionDep
-from app.dependencies import (
-    ConfirmedPassword,
-    CurrentUser,
-    HashingTurn,
-    Unauthorized,
-    commit_user,
-    get_claims,
-    keep_an_admin,
-)
+from app.dependencies import ConfirmedPassword, CurrentUser, HashingTurn, commit_user, get_claims, keep_an_admin
 from app.errors import INVALID_BODY, LAST_ADMIN, TOO_MANY_FAILURES, UNAUTHORIZED, UNAVAILABLE, USER_CONFLICT, error
 from app.models import User, UserPublic, UserUpdate
 from app.security import hash_password
@@ -39,8 +31,7 @@ def update_me(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> Us
 )
 def update_my_password(password_in: ConfirmedPassword, user: CurrentUser, session: SessionDep) -> None:
     """Change your password. Every token issued before stops working."""
-    if not user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1):
-        raise Unauthorized
+    user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1)
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT, responses=LAST_ADMIN)
