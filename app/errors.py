@@ -80,8 +80,7 @@ async def answer_lost_database(_: Request, error: Exception) -> Response:
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, answer_invalid_request)
-    app.add_exception_handler(StaleDataError, answer_vanished_row)
-    app.add_exception_handler(IntegrityError, answer_vanished_row)
-    app.add_exception_handler(OperationalError, answer_lost_database)
-    app.add_exception_handler(InterfaceError, answer_lost_database)
-    app.add_exception_handler(AdmissionTimeout, answer_lost_database)
+    for gone in (StaleDataError, IntegrityError):
+        app.add_exception_handler(gone, answer_vanished_row)
+    for lost in (OperationalError, InterfaceError, AdmissionTimeout):
+        app.add_exception_handler(lost, answer_lost_database)

@@ -67,12 +67,13 @@ app = FastAPI(
     generate_unique_id_function=attrgetter("name"),
 )
 if settings.cors_origins:
+    origins, shown = re.findall(r"[^,\s]+", settings.cors_origins), ["Link", "Retry-After"]
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=re.findall(r"[^,\s]+", settings.cors_origins),
+        allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["Authorization"],
-        expose_headers=["Link", "Retry-After"],
+        expose_headers=shown,
     )
 app.add_middleware(ProtectiveHeaders)
 add_error_handlers(app)

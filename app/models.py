@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval, MaxLen, MinLen
 from pydantic import MISSING, AfterValidator, BaseModel, EmailStr, StrictBool, StringConstraints
-from pydantic.fields import FieldInfo
+from pydantic import Field as Example
 from sqlalchemy import BigInteger, ColumnElement, Index, Integer, func
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Field, Session, SQLModel, col, delete, select, update
@@ -26,20 +26,16 @@ def text(minimum: int, maximum: int, pattern: str, *, strip: bool = False) -> St
     return StringConstraints(min_length=minimum, max_length=maximum, pattern=pattern, strip_whitespace=strip)
 
 
-def example(value: str) -> FieldInfo:
-    return FieldInfo(examples=[value])
-
-
 Id = Annotated[int, Interval(ge=1, le=MAX_ID)]
-Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), example("alice")]
-Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), example("alice@example.com")]
-Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), example("correct horse battery staple")]
+Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), Example(examples=["alice"])]
+Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), Example(examples=["alice@example.com"])]
+Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), Example(examples=["correct horse battery staple"])]
 NewPassword = Annotated[Password, MinLen(8)]
 # White space around these is stripped first; what is left begins with something else.
 TITLE = text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True)
 CONTENT = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True)
-Title = Annotated[str, TITLE, example("Hello")]
-Content = Annotated[str, CONTENT, example("My first post.")]
+Title = Annotated[str, TITLE, Example(examples=["Hello"])]
+Content = Annotated[str, CONTENT, Example(examples=["My first post."])]
 
 
 class Row(SQLModel):

@@ -7,14 +7,13 @@ from app.errors import INVALID_BODY, PUBLIC, TOO_MANY_FAILURES, UNAVAILABLE, USE
 from app.models import Token, User, UserCreate, UserPublic
 from app.security import create_token, hash_password
 
-router = APIRouter(prefix="/auth", tags=["auth"], responses=INVALID_BODY | UNAVAILABLE)
+router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[HashingTurn], responses=INVALID_BODY | UNAVAILABLE)
 
 
 @router.post(
     "/register",
     response_model=UserPublic,
     status_code=status.HTTP_201_CREATED,
-    dependencies=[HashingTurn],
     responses=USER_CONFLICT,
     openapi_extra=PUBLIC,
 )
@@ -30,10 +29,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
 
 
 @router.post(
-    "/token",
-    dependencies=[HashingTurn],
-    responses=error(401, "Incorrect username or password") | TOO_MANY_FAILURES,
-    openapi_extra=PUBLIC,
+    "/token", responses=error(401, "Incorrect username or password") | TOO_MANY_FAILURES, openapi_extra=PUBLIC
 )
 async def create_access_token(user: LoginUser, response: Response) -> Token:
     """Exchange a username and a password for a token, to be sent as `Authorization: Bearer`."""
