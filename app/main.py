@@ -67,13 +67,13 @@ app = FastAPI(
     generate_unique_id_function=attrgetter("name"),
 )
 if settings.cors_origins:
-    origins, shown = re.findall(r"[^,\s]+", settings.cors_origins), ["Link", "Retry-After"]
+    origins, seen = re.findall(r"[^,\s]+", settings.cors_origins), ["Link", "Retry-After"]
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["Authorization"],
-        expose_headers=shown,
+        expose_headers=seen,
     )
 app.add_middleware(ProtectiveHeaders)
 add_error_handlers(app)
