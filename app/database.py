@@ -15,7 +15,6 @@ from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, QueuePool, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import TimeoutError as AdmissionTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, SQLModel, create_engine
 
@@ -56,18 +55,12 @@ async def get_engine() -> Engine:
 
 
 def queue(size: int) -> Callable[[], AsyncIterator[None]]:
-    """Make a dependency that lets `size` requests of a process pass at a time; the others wait on the event loop.
-
-    It raises AdmissionTimeout where the wait takes longer than ADMISSION_SECONDS.
-    """
+    """Make a dependency that lets `size` requests of a process pass at a time; the others wait on the event loop."""
     semaphore = Semaphore(size, fast_acquire=True)
 
     async def take_turn() -> AsyncIterator[None]:
-        try:
-            with fail_after(ADMISSION_SECONDS):
-                await semaphore.acquire()
-        except TimeoutError:
-            raise AdmissionTimeout(f"no turn within {ADMISSION_SECONDS} seconds") from None
+        with fail_after(ADMISSION_SECONDS):
+            await semaphore.acquire()
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ def add_docs(app: FastAPI) -> None:
         swagger_js_url="docs/swagger-ui-bundle.js",
         swagger_css_url="docs/swagger-ui.css",
         swagger_favicon_url="docs/favicon-32x32.png",
-        swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
     (script,) = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
     page.headers["Content-Security-Policy"] = (

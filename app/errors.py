@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as AdmissionTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ async def answer_vanished_row(request: Request, error: Exception) -> Response:
 
 async def answer_lost_database(_: Request, error: Exception) -> Response:
     """Ask to try again. The log has what happened, for it may also be a mistake in SQL."""
-    logger.error("Database unavailable: %s", error)
+    logger.error("Database unavailable: %r", error)
     return JSONResponse({"detail": "Database unavailable"}, 503, {"Retry-After": "5"})
 
 
@@ -82,5 +81,5 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, answer_invalid_request)
     for gone in (StaleDataError, IntegrityError):
         app.add_exception_handler(gone, answer_vanished_row)
-    for lost in (OperationalError, InterfaceError, AdmissionTimeout):
+    for lost in (OperationalError, InterfaceError, TimeoutError):
         app.add_exception_handler(lost, answer_lost_database)

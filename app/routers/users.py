@@ -10,13 +10,13 @@ router = APIRouter(prefix="/users", tags=["users"], responses=UNAUTHORIZED | UNA
 
 
 @router.get("/me", response_model=UserPublic)
-async def read_me(user: CurrentUser) -> User:
+async def read_current_user(user: CurrentUser) -> User:
     """Read your own account."""
     return user
 
 
 @router.patch("/me", response_model=UserPublic, responses=INVALID_BODY | USER_CONFLICT)
-def update_me(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> User:
+def update_current_user(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> User:
     """Change your username or e-mail address, or both."""
     user.sqlmodel_update(user_in.model_dump())
     commit_user(session)
@@ -29,13 +29,13 @@ def update_me(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> Us
     dependencies=[Depends(get_claims), HashingTurn],
     responses=INVALID_BODY | error(403, "Current password is incorrect") | TOO_MANY_FAILURES,
 )
-def update_my_password(password_in: ConfirmedPassword, user: CurrentUser, session: SessionDep) -> None:
+def update_password(password_in: ConfirmedPassword, user: CurrentUser, session: SessionDep) -> None:
     """Change your password. Every token issued before stops working."""
     user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1)
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT, responses=LAST_ADMIN)
-def delete_me(user: CurrentUser, session: SessionDep) -> None:
+def delete_current_user(user: CurrentUser, session: SessionDep) -> None:
     """Delete your account and all its posts."""
     keep_an_admin(user, session)
     user.delete(session)
