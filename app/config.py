@@ -1,9 +1,9 @@
 """Settings from the environment and from `.env`, checked before anything else runs."""
 
+import re
 import sys
 from importlib.util import find_spec
 from secrets import token_bytes
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretBytes, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -55,10 +55,9 @@ class Settings(BaseSettings):
     @field_validator("rate_limit_storage_uri")
     @classmethod
     def name_a_storage(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("memory", "redis", "rediss") or url.port == 0:  # Reading the port checks it.
+        if not re.fullmatch(r"memory://|rediss?://([^@/\s]*@)?([\w.-]+|\[[\da-f:]+])(:\d+)?(/\d*)?", value):
             raise ValueError("must be memory:// or redis://HOST:PORT")
-        if url.scheme != "memory" and not find_spec("redis"):
+        if value != "memory://" and not find_spec("redis"):
             raise ValueError("names Redis, whose client is missing: uv sync --extra redis")
         return value
 

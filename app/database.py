@@ -7,7 +7,8 @@ waiting for connections whose holders wait for a thread.
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from anyio import Semaphore, fail_after
@@ -15,7 +16,8 @@ from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, QueuePool, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlmodel import Session, SQLModel, create_engine
 
 from app.config import settings
@@ -24,27 +26,58 @@ T = TypeVar("T")
 
 POOL_SIZE = 5
 ADMISSION_SECONDS = 30
-# Together they stay under the 5 seconds within which an admitted request has its answer, database or not.
-CONNECT_SECONDS = 2
+# An admitted request has its answer within 5 seconds, database or not. SQLite waits for a lock once; to PostgreSQL a
+# ping that stays without an answer (STATEMENT_SECONDS and a half) and a new connection may follow each other.
 LOCK_SECONDS = 4
+CONNECT_SECONDS = 2
+STATEMENT_SECONDS = 2
 ADVISORY_LOCK = 7_305_806_210  # Any number that nothing else in the same PostgreSQL database uses.
 
 
 def build_engine(url: str) -> Engine:
     """Make an engine with a pool of POOL_SIZE; it connects when it is first used."""
     postgres = make_url(url).get_backend_name() == "postgresql"
-    timeouts = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={LOCK_SECONDS}s"}
+    timeouts = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={STATEMENT_SECONDS}s"}
     pool = {"poolclass": QueuePool, "pool_size": POOL_SIZE, "max_overflow": 0, "pool_pre_ping": postgres}
-    return create_engine(url, connect_args=timeouts if postgres else {}, hide_parameters=True, **pool)
+    engine = create_engine(url, connect_args=timeouts if postgres else {}, hide_parameters=True, **pool)
+    if postgres:
+        event.listen(engine, "connect", give_up_silent_postgres)
+    return engine
+
+
+def give_up_silent_postgres(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Close a connection whose server stays silent: psycopg would wait for ever, even for the answer to a ping."""
+    wait = connection.wait
+
+    def wait_in_time(*args: object) -> object:
+        try:
+            return wait(*args, timeout=STATEMENT_SECONDS + 0.5)
+        finally:
+            if connection.info.transaction_status.name == "ACTIVE":
+                connection.close()
+
+    connection.wait = wait_in_time
 
 
 @event.listens_for(Engine, "connect")
-def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def set_up_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     """Wait for locks, keep through a crash what was acknowledged, and enforce foreign keys."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        with suppress(sqlite3.OperationalError):  # Another connection to a new file is doing the same right now.
+            connection.execute("PRAGMA journal_mode = WAL")
+        if file := connection.execute("PRAGMA database_list").fetchone()[2]:
+            entry.info["file"] = (Path(file), Path(file).stat().st_ino)
+
+
+@event.listens_for(Engine, "checkout")
+def leave_moved_sqlite_file(_: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+    """Connect anew where the file is no longer at its path, for what is written to it from then on would be lost."""
+    file, inode = entry.info.get("file", (None, None))
+    if file and not (file.exists() and file.stat().st_ino == inode):
+        raise DisconnectionError("the database file was moved or deleted")
 
 
 engine = build_engine(settings.database_url)

@@ -157,7 +157,7 @@ async def get_page_reader(
         rows = await read(session, lambda: session.execute(statement).all())
         page = [dict(zip(public.model_fields, row, strict=True)) for row in rows[:limit]]
         if len(rows) > limit:
-            path = request.scope["root_path"].rstrip("/") + request.scope["route"].path
+            path = request.scope.get("root_path", "").rstrip("/") + request.scope["route"].path
             query = urlencode({**request.query_params, "after": page[-1]["id"]})
             response.headers["Link"] = f'<{path}?{query}>; rel="next"'  # RFC 8288
         return page

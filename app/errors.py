@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
 from sqlalchemy.orm.exc import StaleDataError
 
 logger = logging.getLogger(__name__)
@@ -81,5 +81,5 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, answer_invalid_request)
     for gone in (StaleDataError, IntegrityError):
         app.add_exception_handler(gone, answer_vanished_row)
-    for lost in (OperationalError, InterfaceError, TimeoutError):
+    for lost in (DatabaseError, InterfaceError, TimeoutError):
         app.add_exception_handler(lost, answer_lost_database)

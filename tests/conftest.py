@@ -19,23 +19,21 @@ os.environ |= {
 
 import time
 from collections.abc import Callable, Iterator
-from uuid import uuid4
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, NullPool, StaticPool, make_url, text
+from sqlalchemy import Engine, StaticPool
 from sqlmodel import Session, create_engine, delete
 
 from app import security
-from app.database import build_engine, create_tables, get_engine
+from app.database import build_engine, create_tables
 from app.main import app
 from app.models import User
-from tests.factories import UserFactory, factory_session
-
-TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+from tests.databases import TEST_DATABASE_URL, new_database, used_by_app_and_factories
+from tests.factories import UserFactory
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,48 +53,29 @@ def share_event_loop() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """Make a database for this run, or for this worker of it, and drop it at the end."""
-    url = make_url(TEST_DATABASE_URL or "").set(drivername="postgresql+psycopg")
-    name = f"test_{uuid4().hex}"
-    server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@pytest.fixture(scope="session")
-def postgres_engine(postgres_url: str) -> Iterator[Engine]:
-    engine = build_engine(postgres_url)
-    create_tables(engine)
-    yield engine
-    engine.dispose()
+def postgres_engine() -> Iterator[Engine]:
+    """Make a database for this run, or for this worker of it."""
+    with new_database() as url:
+        engine = build_engine(url)
+        create_tables(engine)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give the test, and the app, an empty database of their own. This is the one place that replaces it."""
+    """Give the test, and the app, an empty database of their own."""
     if TEST_DATABASE_URL:
         engine: Engine = request.getfixturevalue("postgres_engine")
     else:
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         create_tables(engine)
-
-    async def get_test_engine() -> Engine:
-        return engine
-
-    app.dependency_overrides[get_engine] = get_test_engine
-    factory_session.configure(bind=engine)
-    yield engine
-    factory_session.remove()
-    app.dependency_overrides.clear()
-    if TEST_DATABASE_URL:
-        with Session(engine) as session:
-            session.exec(delete(User))
-            session.commit()
-    else:
+    with used_by_app_and_factories(engine):
+        yield engine
+    with Session(engine) as session:
+        session.exec(delete(User))
+        session.commit()
+    if not TEST_DATABASE_URL:
         engine.dispose()
 
 

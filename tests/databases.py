@@ -12,14 +12,16 @@ from app.database import get_engine
 from app.main import app
 from tests.factories import factory_session
 
+TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+
 
 @contextmanager
-def new_database(directory: Path) -> Iterator[str]:
+def new_database(directory: Path = Path()) -> Iterator[str]:
     """Make an empty database of the kind that this run tests, and drop it at the end."""
-    if "TEST_DATABASE_URL" not in os.environ:
+    if not TEST_DATABASE_URL:
         yield f"sqlite:///{directory}/test.db"
         return
-    url = make_url(os.environ["TEST_DATABASE_URL"]).set(drivername="postgresql+psycopg")
+    url = make_url(TEST_DATABASE_URL).set(drivername="postgresql+psycopg")
     name = f"test_{uuid4().hex}"
     server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with server.connect() as connection:
@@ -31,6 +33,8 @@ def new_database(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def used_by_app_and_factories(engine: Engine) -> Iterator[Engine]:
+    """Replace the configured database. This is the one place that does."""
+
     async def get_test_engine() -> Engine:
         return engine
 

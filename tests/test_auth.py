@@ -27,7 +27,7 @@ class CountingHasher(PasswordHasher):
 
 @pytest.fixture
 def counting_hasher(monkeypatch: pytest.MonkeyPatch) -> CountingHasher:
-    hasher = CountingHasher.from_parameters(CHEAPEST)
+    hasher = CountingHasher(CHEAPEST.time_cost, CHEAPEST.memory_cost, CHEAPEST.parallelism)
     monkeypatch.setattr(security, "hasher", hasher)
     return hasher
 

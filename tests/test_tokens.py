@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -40,7 +41,7 @@ def test_token_signed_by_this_test_is_good(client: TestClient, user: User) -> No
     assert status_of(client, sign(user)) == 200
 
 
-BAD_TOKENS = {
+BAD_TOKENS: dict[str, Callable[[User], str]] = {
     "of another key": lambda user: sign(user, key=b"another key of at least 32 bytes"),
     "of no algorithm": unsigned,
     "of HS512": lambda user: sign(user, key=KEY * 2, algorithm="HS512"),

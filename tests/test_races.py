@@ -1,0 +1,215 @@
+"""What holds however many requests arrive at once, at whichever process: here at two servers on one database."""
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from itertools import cycle
+from pathlib import Path
+from queue import Queue
+from threading import Barrier
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Connection, Engine, event
+from sqlmodel import Session, col, delete, func, select
+
+from app.database import build_engine, create_tables
+from app.models import Post, User
+from app.security import create_token
+from tests.databases import new_database, used_by_app_and_factories
+from tests.factories import PASSWORD, PostFactory, UserFactory
+from tests.server import Server, running_server
+
+
+@pytest.fixture(scope="module")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with new_database(tmp_path_factory.mktemp("races")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def servers(database_url: str) -> Iterator[list[Server]]:
+    """Start both at once on an empty database."""
+    starting = [running_server(database_url) for _ in range(2)]
+    with ExitStack() as stack, ThreadPoolExecutor() as threads:
+        yield list(threads.map(stack.enter_context, starting))
+
+
+@pytest.fixture
+def clients(servers: list[Server]) -> Iterator[list[httpx.Client]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for server in servers]
+
+
+@pytest.fixture
+def engine(database_url: str, servers: list[Server]) -> Iterator[Engine]:
+    """Use the database of the servers, and leave it empty."""
+    with used_by_app_and_factories(build_engine(database_url)) as engine:
+        yield engine
+    with Session(engine) as session:
+        session.exec(delete(User))
+        session.commit()
+    engine.dispose()
+
+
+def bearer(user: User) -> dict[str, str]:
+    return {"Authorization": f"Bearer {create_token(user.id, user.token_version)}"}
+
+
+def send_at_once(clients: list[httpx.Client], requests: list[dict[str, Any]]) -> list[httpx.Response]:
+    """Send all requests at the same moment, to the servers in turn."""
+    barrier = Barrier(len(requests))
+
+    def send(client: httpx.Client, request: dict[str, Any]) -> httpx.Response:
+        barrier.wait()
+        return client.request(**request)
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(send, cycle(clients), requests))
+
+
+def registration(username: str, email: str) -> dict[str, Any]:
+    body = {"username": username, "email": email, "password": PASSWORD}
+    return {"method": "POST", "url": "/auth/register", "json": body}
+
+
+def test_processes_that_start_at_once_share_the_making_of_the_tables(tmp_path: Path) -> None:
+    barrier = Barrier(8)
+
+    def start(url: str) -> None:
+        engine = build_engine(url)
+        barrier.wait()
+        create_tables(engine)
+        engine.dispose()
+
+    with new_database(tmp_path) as url, ThreadPoolExecutor(8) as threads:
+        starts = [threads.submit(start, url) for _ in range(8)]
+
+    assert [started.exception() for started in starts] == [None] * 8
+
+
+def test_process_can_start_while_another_makes_the_file(tmp_path: Path) -> None:
+    engine = build_engine(f"sqlite:///{tmp_path}/test.db")
+
+    with closing(sqlite3.connect(tmp_path / "test.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with engine.connect() as connection:
+            busy_mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    engine.dispose()
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    engine.dispose()
+
+    assert (busy_mode, mode) == ("delete", "wal")
+
+
+def test_one_of_many_first_registrants_becomes_admin(clients: list[httpx.Client], engine: Engine) -> None:
+    registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(24)]
+
+    responses = send_at_once(clients, registrations)
+
+    assert [response.status_code for response in responses] == [201] * 24
+    assert [response.json()["is_admin"] for response in responses].count(True) == 1
+
+
+def test_name_registered_by_many_at_once_goes_to_one(clients: list[httpx.Client], session: Session) -> None:
+    registrations = [registration("Alice" if n % 2 else "alice", f"user{n}@example.com") for n in range(24)]
+
+    responses = send_at_once(clients, registrations)
+
+    assert sorted(response.status_code for response in responses) == [201] + [409] * 23
+    assert session.exec(select(func.count(col(User.id)))).one() == 1
+
+
+def test_last_of_the_admins_who_resign_at_once_stays(clients: list[httpx.Client], session: Session) -> None:
+    admins = UserFactory.create_batch(6, admin=True)
+    resignations = [{"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins]
+
+    responses = send_at_once(clients, resignations)
+
+    assert sorted(response.status_code for response in responses) == [204] * 5 + [409]
+    assert len(session.exec(select(User)).all()) == 1
+
+
+def test_admins_who_demote_each_other_at_once_leave_one(clients: list[httpx.Client], session: Session) -> None:
+    admins = UserFactory.create_batch(6, admin=True)
+    demotions = [
+        {"method": "PATCH", "url": f"/admin/users/{other.id}", "headers": bearer(admin), "json": {"is_admin": False}}
+        for admin, other in zip(admins, admins[1:] + admins[:1], strict=True)
+    ]
+
+    responses = send_at_once(clients, demotions)
+
+    # 403 for who is no longer admin, 409 for who would demote the last one.
+    assert {response.status_code for response in responses} <= {200, 403, 409}
+    assert len(session.exec(select(User).where(User.is_admin)).all()) >= 1
+
+
+def test_post_is_deleted_once(clients: list[httpx.Client], engine: Engine, user: User) -> None:
+    post = PostFactory.create(author=user)
+    deletion = {"method": "DELETE", "url": f"/posts/{post.id}", "headers": bearer(user)}
+
+    responses = send_at_once(clients, [deletion] * 12)
+
+    assert sorted(response.status_code for response in responses) == [204] + [404] * 11
+
+
+def test_update_at_once_with_a_deletion_is_done_or_not_found(
+    clients: list[httpx.Client], engine: Engine, user: User
+) -> None:
+    post = {"url": f"/posts/{PostFactory.create(author=user).id}", "headers": bearer(user)}
+    updates = [{"method": "PATCH", "json": {"title": f"Title {n}"}, **post} for n in range(11)]
+
+    *responses, deletion = send_at_once(clients, [*updates, {"method": "DELETE", **post}])
+
+    assert deletion.status_code == 204
+    assert {response.status_code for response in responses} <= {200, 404}
+
+
+@pytest.mark.parametrize(("method", "statement"), [("PATCH", "UPDATE posts"), ("DELETE", "DELETE FROM posts WHERE")])
+def test_post_that_went_after_it_was_read_is_not_found(
+    user_client: TestClient, user: User, engine: Engine, method: str, statement: str
+) -> None:
+    post = PostFactory.create(author=user)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def delete_first(connection: Connection, _: object, executed: str, *__: object) -> None:
+        if executed.startswith(statement):
+            connection.exec_driver_sql("DELETE FROM posts")
+
+    response = user_client.request(method, f"/posts/{post.id}", json={"title": "After"})
+
+    assert response.status_code == 404
+    assert response.json() == {"detail": "Post not found"}
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
+    acknowledged: Queue[int] = Queue()
+
+    def write(client: httpx.Client, headers: dict[str, str]) -> None:
+        with suppress(httpx.TransportError):
+            while True:
+                response = client.post("/posts", json={"title": "Hello", "content": "World"}, headers=headers)
+                acknowledged.put(response.json()["id"])
+
+    with new_database(tmp_path) as url:
+        with (
+            running_server(url) as server,
+            httpx.Client(base_url=server.url) as client,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            author = client.request(**registration("author", "author@example.com")).json()
+            for _ in range(8):
+                threads.submit(write, client, {"Authorization": f"Bearer {create_token(author['id'], version=0)}"})
+            ids = {acknowledged.get(timeout=10) for _ in range(200)}
+
+            server.process.kill()
+
+        ids |= set(acknowledged.queue)
+        engine = build_engine(url)
+        with Session(engine) as session:
+            assert ids <= set(session.exec(select(Post.id)).all())
+        engine.dispose()

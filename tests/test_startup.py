@@ -1,0 +1,177 @@
+"""What is wrong with the settings stops the start, with one message that shows no value of theirs."""
+
+import os
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen, run
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from app import database
+from app.config import Settings, load_settings
+from app.models import User
+
+KEY = "0123456789abcdef0123456789abcdef"
+ROOT = Path(__file__).parents[1]
+SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--app-dir", str(ROOT)]
+TWO_WORKERS = ["--workers", "2", "--timeout-worker-healthcheck", "1"]
+REFUSALS: dict[str, tuple[list[str], dict[str, str], str]] = {
+    "no key": (SERVE, {"SECRET_KEY": ""}, "SECRET_KEY needs at least 32 bytes"),
+    "no key, two workers": ([*SERVE, *TWO_WORKERS], {"SECRET_KEY": ""}, "SECRET_KEY needs at least 32 bytes"),
+    "no directory": (SERVE, {"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "unable to open database file"),
+}
+
+
+@pytest.fixture(autouse=True)
+def directory_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Popen[str]]]:
+    """Start all of them at once: each takes a second or more of its own."""
+    directory = tmp_path_factory.mktemp("no settings")
+    processes = {
+        case: Popen(command, env=os.environ | settings, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True)
+        for case, (command, settings, _) in REFUSALS.items()
+    }
+    yield processes
+    for process in processes.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_server_that_cannot_start_says_why_and_stops(refusals: dict[str, Popen[str]], case: str) -> None:
+    output, _ = refusals[case].communicate(timeout=60)
+
+    # The parent of several workers ends with 0, though it has started nothing.
+    assert refusals[case].returncode == (0 if "workers" in case else 3)
+    assert REFUSALS[case][-1] in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "hunter2 hunter2 hunter2 hunter2"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "mysql://root:hunter2@127.0.0.1/test"),
+        ("DATABASE_URL", "postgresql+asyncpg://root:hunter2@127.0.0.1/test"),
+        ("DATABASE_URL", "postgresql://root:hunter2@127.0.0.1:port/test"),
+        ("DATABASE_URL", "sqlite://?name=hunter2"),
+        ("DATABASE_URL", "sqlite:///:memory:?name=hunter2"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "hunter2"),
+        ("FIRST_USER_IS_ADMIN", "hunter2"),
+        ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://[hunter2"),
+        ("CORS_ORIGINS", "hunter2"),
+        ("CORS_ORIGINS", "https://example.com/hunter2"),
+        ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
+    ],
+)
+def test_wrong_setting_is_named_but_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as ending:
+        load_settings()
+
+    message = capsys.readouterr().err
+    assert ending.value.code == 3
+    assert message.startswith("Cannot start")
+    assert f"\n  {name} " in message
+    assert message.count("\n") == 2
+    assert "hunter2" not in message
+
+
+def test_message_says_how_to_make_a_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    assert "python -c 'import secrets; print(secrets.token_urlsafe())'" in capsys.readouterr().err
+
+
+def test_development_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("FASTAPI_ENV", "development")
+
+    keys = {load_settings().secret_key.get_secret_value() for _ in range(2)}
+
+    assert [len(key) for key in keys] == [32, 32]
+
+
+def test_dotenv_in_the_working_directory_is_read(
+    directory_without_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    (directory_without_settings / ".env").write_text(f"SECRET_KEY={KEY}\n")
+
+    settings = load_settings()
+
+    assert settings.secret_key.get_secret_value() == KEY.encode()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_means_psycopg(scheme: str) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    settings = Settings(database_url=f"{scheme}://alice:p%40ss@db.example.com:5433/posts?sslmode=require")
+
+    assert settings.database_url == "postgresql+psycopg://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
+
+
+@pytest.fixture
+def make_admin(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Run `python -m app.admin` on the database of this test."""
+    monkeypatch.setattr(database, "engine", engine)
+
+    def run_command(username: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["app.admin", username])
+        runpy.run_path(str(ROOT / "app" / "admin.py"), run_name="__main__")
+
+    return run_command
+
+
+@pytest.mark.parametrize("username", ["user", "USER"])
+def test_command_makes_a_user_admin(
+    make_admin: Callable[[str], None], user: User, session: Session, capsys: pytest.CaptureFixture[str], username: str
+) -> None:
+    make_admin(username)
+
+    assert capsys.readouterr().out == "user is admin now.\n"
+    assert session.get_one(User, user.id).is_admin
+
+
+def test_command_leaves_an_admin_admin(
+    make_admin: Callable[[str], None], admin: User, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_admin("admin")
+
+    assert capsys.readouterr().out == "admin is admin already.\n"
+    assert session.get_one(User, admin.id).is_admin
+
+
+def test_command_fails_where_nobody_has_that_name(make_admin: Callable[[str], None]) -> None:
+    with pytest.raises(SystemExit, match=r"There is no user named nobody\."):
+        make_admin("nobody")
+
+
+def test_command_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/test.db")
+    monkeypatch.delenv("FASTAPI_ENV")
+    monkeypatch.delenv("SECRET_KEY")
+
+    ending = run([sys.executable, "-m", "app.admin", "nobody"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (ending.returncode, ending.stderr) == (1, "There is no user named nobody.\n")
