@@ -52,9 +52,10 @@ def give_up_silent_postgres(connection: DBAPIConnection, _: ConnectionPoolEntry)
     def wait_in_time(*args: object) -> object:
         try:
             return wait(*args, timeout=STATEMENT_SECONDS + 0.5)
-        finally:
+        except BaseException:
             if connection.info.transaction_status.name == "ACTIVE":
                 connection.close()
+            raise
 
     connection.wait = wait_in_time
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, bindparam, inspect
 from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session, col, select
 
 from app.database import SessionDep, lock_database, queue, read
@@ -84,10 +85,14 @@ ConfirmedPassword = Annotated[PasswordUpdate, Depends(confirm_password)]
 def get_login_user(form: Annotated[LoginForm, Form()], request: Request, session: SessionDep) -> User:
     user = session.exec(select(User).where(User.is_named(form.username))).one_or_none()
     session.commit()  # Hashing takes its time, and this connection should serve others meanwhile.
-    check_password(request, form.username, form.password, user, Unauthorized("Incorrect username or password"))
+    refusal = Unauthorized("Incorrect username or password")
+    check_password(request, form.username, form.password, user, refusal)
     assert user is not None  # Without a user, the password was not verified.
     if needs_rehash(user.hashed_password):
-        user.store_hash(session, hash_password(form.password), user.token_version)
+        try:
+            user.store_hash(session, hash_password(form.password), user.token_version)
+        except StaleDataError as error:
+            raise refusal from error
     return user
 
 

@@ -22,8 +22,8 @@ CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_IN_TEXT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
 
-def text(minimum: int, maximum: int, pattern: str, *, strip: bool = False) -> StringConstraints:
-    return StringConstraints(min_length=minimum, max_length=maximum, pattern=pattern, strip_whitespace=strip)
+def text(minimum: int, maximum: int, pattern: str) -> StringConstraints:
+    return StringConstraints(min_length=minimum, max_length=maximum, pattern=pattern)
 
 
 Id = Annotated[int, Interval(ge=1, le=MAX_ID)]
@@ -31,11 +31,11 @@ Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), Example(examples=["
 Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), Example(examples=["alice@example.com"])]
 Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), Example(examples=["correct horse battery staple"])]
 NewPassword = Annotated[Password, MinLen(8)]
-# White space around these is stripped first; what is left begins with something else.
-TITLE = text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$", strip=True)
-CONTENT = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$", strip=True)
-Title = Annotated[str, TITLE, Example(examples=["Hello"])]
-Content = Annotated[str, CONTENT, Example(examples=["My first post."])]
+# Between the white space that is stripped stands at least one other character.
+TITLE = text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$")
+CONTENT = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$")
+Title = Annotated[str, TITLE, AfterValidator(str.strip), Example(examples=["Hello"])]
+Content = Annotated[str, CONTENT, AfterValidator(str.strip), Example(examples=["My first post."])]
 
 
 class Row(SQLModel):

@@ -35,6 +35,8 @@ from app.models import User
 from tests.databases import TEST_DATABASE_URL, new_database, used_by_app_and_factories
 from tests.factories import UserFactory
 
+pytest_plugins = ["tests.recorder"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def real_hasher() -> Iterator[PasswordHasher]:

@@ -9,6 +9,9 @@ from app.security import create_token, hash_password
 
 router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[HashingTurn], responses=INVALID_BODY | UNAVAILABLE)
 
+TOO_MANY_FIELDS = error(400, "Too many fields. Maximum number of fields is 1000.")
+WRONG_LOGIN = error(401, "Incorrect username or password")
+
 
 @router.post(
     "/register",
@@ -28,9 +31,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     return user
 
 
-@router.post(
-    "/token", responses=error(401, "Incorrect username or password") | TOO_MANY_FAILURES, openapi_extra=PUBLIC
-)
+@router.post("/token", responses=TOO_MANY_FIELDS | WRONG_LOGIN | TOO_MANY_FAILURES, openapi_extra=PUBLIC)
 async def create_access_token(user: LoginUser, response: Response) -> Token:
     """Exchange a username and a password for a token, to be sent as `Authorization: Bearer`."""
     response.headers["Cache-Control"] = "no-store"

@@ -1,0 +1,16 @@
+"""Renew the snapshot of the OpenAPI document: `uv run python -m tests.openapi`."""
+
+import json
+import os
+from pathlib import Path
+
+# As under `fastapi dev`: without it, the app would ask for a key that the document does not need.
+os.environ.setdefault("FASTAPI_ENV", "development")
+
+from app.main import app
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(app.openapi(), indent=2) + "\n")
+    print(f"Wrote {SNAPSHOT}")
