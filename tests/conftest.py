@@ -49,7 +49,7 @@ def real_hasher() -> Iterator[PasswordHasher]:
 @pytest.fixture(scope="session", autouse=True)
 def share_event_loop() -> Iterator[None]:
     """Serve all requests of the run on one event loop, as a server does; a loop for each takes most of a test."""
-    with start_blocking_portal() as TestClient.portal:
+    with start_blocking_portal(backend_options={"use_uvloop": os.name == "posix"}) as TestClient.portal:
         yield
     TestClient.portal = None
 

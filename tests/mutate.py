@@ -33,7 +33,7 @@ GOAL = 95  # per cent
 NOT_COPIED = (".git", ".venv", ".env", ".*_cache", ".hypothesis", "__pycache__", "*.db*")
 # Coverage is off: its goal would not be met by a run that stops at the first failure.
 PYTEST = ["-m", "pytest", "-x", "-q", "--no-cov", "-W", "ignore:Coverage", "--basetemp=.tmp"]
-PYTEST += ["-p", "no:randomly", "-p", "no:cacheprovider"]
+PYTEST += ["-p", "no:randomly", "-p", "no:cacheprovider", "--numprocesses=0"]
 
 SWAPS = {"and": "or", "<": "<=", ">": ">=", "==": "!=", "is": "is not", "in": "not in", "+": "-"}
 SWAPS |= {new: old for old, new in SWAPS.items()}

@@ -1,9 +1,13 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
+
+from tests.server import running_server
 
 
 def test_root_says_hello(client: TestClient) -> None:
@@ -65,6 +69,14 @@ def test_page_of_an_allowed_origin_may_send_requests_with_a_token(client: TestCl
 def test_page_of_another_origin_may_not_read_answers(client: TestClient) -> None:
     response = client.get("/posts", headers={"Origin": "https://evil.example.com"})
 
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_no_page_of_another_origin_may_read_answers_by_default(tmp_path: Path) -> None:
+    with running_server(f"sqlite:///{tmp_path}/test.db", CORS_ORIGINS="") as server:
+        response = httpx2.get(server.url, headers={"Origin": "https://allowed.example.com"})
+
+    assert response.status_code == 200
     assert "Access-Control-Allow-Origin" not in response.headers
 
 

@@ -131,6 +131,25 @@ def test_postgresql_means_psycopg(scheme: str) -> None:
     assert settings.database_url == "postgresql+psycopg://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("DATABASE_URL", "postgresql://alice@db.example.com/posts", "uv sync --extra postgres"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://redis.example.com:6379", "uv sync --extra redis"),
+    ],
+)
+def test_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("app.config.find_spec", lambda _: None)
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    assert remedy in capsys.readouterr().err
+
+
 @pytest.fixture
 def make_admin(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Run `python -m app.admin` on the database of this test."""
