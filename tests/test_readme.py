@@ -43,3 +43,13 @@ def test_file_names_every_setting_and_its_default(file: str, line: str) -> None:
 
     defaults = {name.upper(): str(field.default).lower() for name, field in Settings.model_fields.items()}
     assert settings == defaults | {"SECRET_KEY": ""}
+
+
+def test_guide_to_the_tests_names_only_tests_that_exist() -> None:
+    # In its last table, the names on the left are those of the tutorial.
+    named = set(re.findall(r"(?<!\| )`(test_\w+)`", (ROOT / "tests" / "README.md").read_text()))
+
+    files = [file.read_text() for file in ROOT.glob("tests/test_*.py")]
+    written = {name for file in files for name in re.findall(r"def (test_\w+)", file)}
+    assert named
+    assert named - written == set()
