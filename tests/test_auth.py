@@ -51,7 +51,7 @@ def test_password_is_stored_as_a_hash_of_it_only(client: TestClient, session: Se
     stored = session.exec(select(User)).one().hashed_password
     assert PASSWORD not in stored
     assert security.verify_password(PASSWORD, stored)
-    assert not security.verify_password("another password", stored)
+    assert security.verify_password("another password", stored) is False
 
 
 @pytest.mark.parametrize("taken", ["user", "User", "USER"])

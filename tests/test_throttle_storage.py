@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
-from limits.storage import storage_from_string
+from limits.storage import RedisStorage, storage_from_string
 
 from app import dependencies
 from app.security import FailureThrottle
@@ -42,3 +42,11 @@ def test_login_goes_on_without_redis(
 
     assert response.status_code == status
     assert "Failed logins are not throttled" in caplog.text
+
+
+def test_silent_redis_is_given_up_after_a_second() -> None:
+    storage = FailureThrottle(REDIS).limiter.storage
+
+    assert isinstance(storage, RedisStorage)
+    options = storage.storage.connection_pool.connection_kwargs
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (1, 1)

@@ -69,11 +69,14 @@ def test_user_cannot_take_admin_rights(user_client: TestClient, user: User, sess
 
 
 def test_user_can_change_the_password(user_client: TestClient, user: User, session: Session) -> None:
+    other = UserFactory.create()
+
     response = user_client.put("/users/me/password", json=CHANGE)
 
     assert response.status_code == 204
     assert response.content == b""
     assert security.verify_password(NEW_PASSWORD, session.get_one(User, user.id).hashed_password)
+    assert security.verify_password(PASSWORD, session.get_one(User, other.id).hashed_password)
 
 
 def test_new_password_ends_every_token_issued_before(client: TestClient, user_client: TestClient) -> None:
