@@ -25,4 +25,6 @@ def make_admin(username: str) -> str:
 
 
 if __name__ == "__main__":
-    print(make_admin(*sys.argv[1:]))
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print(make_admin(sys.argv[1]))

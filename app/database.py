@@ -77,8 +77,10 @@ def set_up_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> No
 def leave_moved_sqlite_file(_: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
     """Connect anew where the file is no longer at its path, for what is written to it from then on would be lost."""
     file, inode = entry.info.get("file", (None, None))
-    if file and not (file.exists() and file.stat().st_ino == inode):
-        raise DisconnectionError("the database file was moved or deleted")
+    with suppress(FileNotFoundError):
+        if not file or file.stat().st_ino == inode:
+            return
+    raise DisconnectionError("the database file was moved or deleted")
 
 
 engine = build_engine(settings.database_url)

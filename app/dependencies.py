@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session, col, select
 
-from app.database import SessionDep, lock_database, queue, read
+from app.database import POOL_SIZE, SessionDep, lock_database, queue, read
 from app.models import MAX_ID, Id, LoginForm, PasswordUpdate, Post, Row, User
 from app.security import Claims, hash_password, login_throttle, needs_rehash, read_token, verify_password
 
@@ -27,8 +27,8 @@ PageReader = Callable[..., Coroutine[None, None, list[dict[str, object]]]]
 # Built once, it spares each request with a token a tenth of its time.
 USER_BY_ID = select(User).where(col(User.id) == bindparam("id"))
 
-# Who waits for a turn at hashing holds no place at the database: the turn is taken first.
-HashingTurn = Depends(queue(cpu_count() or 1), scope="function")
+# Who waits for a turn at hashing holds no place at the database: the turn is taken first. Who hashes holds one.
+HashingTurn = Depends(queue(min(cpu_count() or 1, POOL_SIZE - 2)), scope="function")
 
 
 class Unauthorized(HTTPException):

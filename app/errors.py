@@ -58,7 +58,7 @@ PUBLIC: dict[str, Any] = {"security": []}
 async def answer_invalid_request(_: Request, error: Exception) -> Response:
     """Say where and why, but never repeat a value that was sent: it may be a password, or no JSON at all."""
     assert isinstance(error, RequestValidationError)
-    detail = [{key: reason[key] for key in ("type", "loc", "msg")} for reason in error.errors()]
+    detail = [{key: reason[key] for key in ("type", "loc", "msg")} for reason in error.errors()[:100]]
     # In ASCII: the name of an unknown field may hold a lone surrogate, for which UTF-8 has no bytes.
     return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
 

@@ -23,8 +23,8 @@ from app.routers import admin, auth, posts, users
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     try:
         await run_in_threadpool(create_tables, engine)
-    except DBAPIError as error:
-        raise ConnectionError(f"Cannot start without the database: {error.orig}") from None
+    except (DBAPIError, TypeError, ValueError) as error:
+        raise ConnectionError(f"Cannot start without the database: {getattr(error, 'orig', error)}") from None
     # Collect garbage less often, and without a look at the modules: a fifth more requests, twice at 1,000 clients.
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

@@ -5,10 +5,10 @@ refused by length and pattern, so that whatever `openapi.json` allows is accepte
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, cast
 
-from annotated_types import Interval, MaxLen, MinLen
-from pydantic import MISSING, AfterValidator, BaseModel, EmailStr, StrictBool, StringConstraints
+from annotated_types import Interval, MinLen
+from pydantic import MISSING, AfterValidator, BaseModel, StrictBool, StringConstraints, validate_email
 from pydantic import Field as Example
 from sqlalchemy import BigInteger, ColumnElement, Index, Integer, func
 from sqlalchemy.orm.exc import StaleDataError
@@ -28,7 +28,9 @@ def text(minimum: int, maximum: int, pattern: str) -> StringConstraints:
 
 Id = Annotated[int, Interval(ge=1, le=MAX_ID)]
 Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), Example(examples=["alice"])]
-Email = Annotated[EmailStr, AfterValidator(str.lower), MaxLen(120), Example(examples=["alice@example.com"])]
+# Not EmailStr: that would also take "Alice <alice@example.com>", with anything for a name.
+ADDRESS = (text(3, 120, rf"^[^\s<>{CONTROLS}]+$"), AfterValidator(lambda value: validate_email(value)[1].lower()))
+Email = Annotated[str, *ADDRESS, Example(examples=["alice@example.com"], json_schema_extra={"format": "email"})]
 Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), Example(examples=["correct horse battery staple"])]
 NewPassword = Annotated[Password, MinLen(8)]
 # Between the white space that is stripped stands at least one other character.
@@ -51,6 +53,10 @@ class Row(SQLModel):
 
 class RequestBody(SQLModel):
     model_config = {"extra": "forbid"}
+
+    def __new__(cls, /, *_: object, **__: object) -> Self:
+        """Bear an unknown field named `cls`, which SQLModel's own would take for its argument."""
+        return cast(Self, super().__new__(cls))
 
 
 class UserBase(SQLModel):
@@ -76,7 +82,7 @@ class PasswordUpdate(RequestBody):
     new_password: NewPassword
 
 
-class LoginForm(SQLModel):
+class LoginForm(BaseModel):
     """The password form of OAuth2. Other fields are ignored, as RFC 6749, section 3.2, demands."""
 
     grant_type: Literal["password"] = "password"

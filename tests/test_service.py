@@ -116,3 +116,10 @@ def test_docs_page_may_run_its_own_scripts_only(client: TestClient) -> None:
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+def test_docs_page_is_ready_to_try_operations_out(client: TestClient) -> None:
+    response = client.get("/docs")
+
+    assert '"tryItOutEnabled": true' in response.text
+    assert '"defaultModelsExpandDepth": 0' in response.text

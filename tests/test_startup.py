@@ -73,6 +73,7 @@ def test_server_that_cannot_start_says_why_and_stops(refusals: dict[str, Popen[s
         ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2"),
         ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2"),
         ("RATE_LIMIT_STORAGE_URI", "redis://[hunter2"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://hunter2:99999"),
         ("CORS_ORIGINS", "hunter2"),
         ("CORS_ORIGINS", "https://example.com/hunter2"),
         ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
@@ -170,6 +171,14 @@ def test_command_makes_a_user_admin(
 
     assert capsys.readouterr().out == "user is admin now.\n"
     assert session.get_one(User, user.id).is_admin
+
+
+@pytest.mark.parametrize("arguments", [[], ["one", "two"]])
+def test_command_says_how_it_is_called(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.admin", *arguments])
+
+    with pytest.raises(SystemExit, match=r"python -m app\.admin USERNAME"):
+        runpy.run_path(str(ROOT / "app" / "admin.py"), run_name="__main__")
 
 
 def test_command_leaves_an_admin_admin(
