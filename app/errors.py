@@ -37,7 +37,9 @@ def error(code: int, *details: str, **headers: str) -> Responses:
     purposes = {
         name.replace("_", "-"): {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
     }
-    return {code: {"model": Error, "content": {"application/json": {"examples": examples}}, "headers": purposes}}
+    # Without a description, FastAPI takes the phrase of the status, which differs from one Python to another.
+    content = {"application/json": {"examples": examples}}
+    return {code: {"model": Error, "description": details[0], "content": content, "headers": purposes}}
 
 
 RETRY_AFTER = "Seconds after which to try again."
@@ -50,7 +52,13 @@ UNAVAILABLE = error(503, "Database unavailable", Retry_After=RETRY_AFTER)
 TOO_LARGE = error(413, "Content Too Large")
 TOO_LARGE[413]["content"]["text/plain"] = {"schema": {"type": "string"}, "example": "Content Too Large"}
 INVALID_EXAMPLE = {"detail": [{"type": "missing", "loc": ["body", "title"], "msg": "Field required"}]}
-INVALID: Responses = {422: {"model": InvalidRequest, "content": {"application/json": {"example": INVALID_EXAMPLE}}}}
+INVALID: Responses = {
+    422: {
+        "model": InvalidRequest,
+        "description": "Where and why the request is invalid",
+        "content": {"application/json": {"example": INVALID_EXAMPLE}},
+    }
+}
 INVALID_BODY = error(400, "There was an error parsing the body") | INVALID
 PUBLIC: dict[str, Any] = {"security": []}
 
