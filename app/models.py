@@ -90,7 +90,7 @@ class LoginForm(BaseModel):
     password: Password
 
 
-class UserPublic(BaseModel, from_attributes=True):
+class UserPublic(BaseModel):
     id: int
     username: str
     email: str  # It was checked on the way in; checking once more costs more than reading the row.
@@ -146,7 +146,7 @@ class PostUpdate(RequestBody):
     content: Content | MISSING = MISSING
 
 
-class PostPublic(BaseModel, from_attributes=True):
+class PostPublic(BaseModel):
     id: int
     title: str
     content: str

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from app.database import ADMISSION_SECONDS, POOL_SIZE, build_engine
 
@@ -40,3 +41,14 @@ def test_postgres_is_given_up_in_time() -> None:
 def test_request_waits_half_a_minute_for_one_of_five_connections(tmp_path: Path) -> None:
     assert (ADMISSION_SECONDS, POOL_SIZE) == (30, 5)
     assert build_engine(f"sqlite:///{tmp_path}/test.db").pool.status().startswith("Pool size: 5 ")
+
+
+def test_values_of_a_failed_statement_stay_out_of_the_log(tmp_path: Path) -> None:
+    engine = build_engine(f"sqlite:///{tmp_path}/test.db")
+
+    with engine.connect() as connection, pytest.raises(OperationalError) as failure:
+        connection.execute(text("SELECT * FROM nowhere WHERE password = :password"), {"password": "hunter2"})
+
+    assert "nowhere" in str(failure.value)
+    assert "hunter2" not in str(failure.value)
+    engine.dispose()
