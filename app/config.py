@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     @field_validator("rate_limit_storage_uri")
     @classmethod
     def name_a_storage(cls, value: str) -> str:
-        host, port = r"([^@/\s]*@)?([\w.-]+|\[[\da-f:]+])", r"(:([1-5]?\d{1,4}|6[0-4]\d{3}))?"
+        host = r"([^@/\s]*@)?([\w.-]+|\[[\da-f:]+])"
+        port = r"(:([1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
         if not re.fullmatch(rf"memory://|rediss?://{host}{port}(/\d*)?", value):
             raise ValueError("must be memory:// or redis://HOST:PORT")
         if value != "memory://" and not find_spec("redis"):

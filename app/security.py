@@ -72,7 +72,7 @@ class FailureThrottle:
     """Count failures a minute, in memory or in Redis. A Redis that is lost, or silent for a second, allows all."""
 
     def __init__(self, storage_uri: str, failures: int = 10) -> None:
-        timeouts = {} if storage_uri.startswith("memory") else {"socket_timeout": 1, "socket_connect_timeout": 1}
+        timeouts = {"socket_timeout": 1, "socket_connect_timeout": 1}  # The storage in memory ignores them.
         self.limiter = MovingWindowRateLimiter(storage_from_string(storage_uri, wrap_exceptions=True, **timeouts))
         self.limit = RateLimitItemPerMinute(failures)
 

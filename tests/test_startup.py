@@ -132,6 +132,14 @@ def test_postgresql_means_psycopg(scheme: str) -> None:
     assert settings.database_url == "postgresql+psycopg://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
 
 
+def test_redis_can_count_failed_logins() -> None:
+    pytest.importorskip("redis", reason="needs the extra redis")
+
+    settings = Settings(rate_limit_storage_uri="rediss://:secret@[::1]:65535/0")
+
+    assert settings.rate_limit_storage_uri == "rediss://:secret@[::1]:65535/0"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from app.config import settings
 from app.models import User
 from app.security import create_token
+from tests.factories import UserFactory
 
 KEY = settings.secret_key.get_secret_value()
 
@@ -38,6 +39,12 @@ def status_of(client: TestClient, token: str) -> int:
 
 
 def test_token_signed_by_this_test_is_good(client: TestClient, user: User) -> None:
+    assert status_of(client, sign(user)) == 200
+
+
+def test_token_of_the_last_possible_user_is_good(client: TestClient) -> None:
+    user = UserFactory.create(id=2**63 - 1)
+
     assert status_of(client, sign(user)) == 200
 
 
