@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, cast
 from annotated_types import Interval, MinLen
 from pydantic import MISSING, AfterValidator, BaseModel, StrictBool, StringConstraints, validate_email
 from pydantic import Field as Example
-from sqlalchemy import BigInteger, ColumnElement, Index, Integer, func
+from sqlalchemy import BigInteger, ColumnElement, Index, Integer, UpdateBase, func
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Field, Session, SQLModel, col, delete, select, update
 
@@ -40,15 +40,19 @@ Title = Annotated[str, TITLE, AfterValidator(str.strip), Example(examples=["Hell
 Content = Annotated[str, CONTENT, AfterValidator(str.strip), Example(examples=["My first post."])]
 
 
+def execute(session: Session, statement: UpdateBase) -> None:
+    """Execute and commit. Raises StaleDataError where another request has changed or deleted the row already."""
+    changed = session.exec(statement)
+    session.commit()
+    if changed.rowcount == 0:
+        raise StaleDataError
+
+
 class Row(SQLModel):
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
     def delete(self, session: Session) -> None:
-        """Delete and commit. Raises StaleDataError where another request has deleted the row already."""
-        deleted = session.exec(delete(type(self)).where(col(type(self).id) == self.id))
-        session.commit()
-        if deleted.rowcount == 0:
-            raise StaleDataError
+        execute(session, delete(type(self)).where(col(type(self).id) == self.id))
 
 
 class RequestBody(SQLModel):
@@ -123,10 +127,7 @@ class User(UserBase, Row, table=True):
         """Store a hash and commit. Raises StaleDataError where the password is no longer the one that was read."""
         unchanged = (col(User.id) == self.id, col(User.token_version) == self.token_version)
         values = {"hashed_password": hashed_password, "token_version": token_version}
-        stored = session.exec(update(User).where(*unchanged).values(values))
-        session.commit()
-        if stored.rowcount == 0:
-            raise StaleDataError
+        execute(session, update(User).where(*unchanged).values(values))
 
 
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
