@@ -1,52 +1,46 @@
-"""Who asks, for which row, and whether they may: every 401, 403, 404 and 429 is raised here.
+"""Who asks, for which row, and whether they may.
 
-An alias such as EditablePost is the policy of the endpoint that names it.
+An alias such as EditablePost is the policy of the endpoint that has it in its signature.
 """
 
-from collections.abc import Callable, Coroutine
-from os import cpu_count
-from typing import Annotated, TypeVar
-from urllib.parse import urlencode
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Form, HTTPException, Path, Query, Request, Response, status
+from fastapi import Depends, Form, Request, Response
 from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel
-from sqlalchemy import ColumnElement, bindparam, inspect
-from sqlalchemy import select as select_columns
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import Session, col, select
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, Select
+from sqlmodel import Session, select
 
-from app.database import POOL_SIZE, SessionDep, lock_database, queue, read
-from app.models import MAX_ID, Id, LoginForm, PasswordUpdate, Post, Row, User
-from app.security import Claims, hash_password, login_throttle, needs_rehash, read_token, verify_password
+from app import errors, security
+from app.database import SessionDep, lock_users
+from app.models import MAX_ID, Id, LoginForm, Post, User
 
-AnyRow = TypeVar("AnyRow", bound=Row)
-PageReader = Callable[..., Coroutine[None, None, list[dict[str, object]]]]
+logger = logging.getLogger(__name__)
 
-# Built once, it spares each request with a token a tenth of its time.
-USER_BY_ID = select(User).where(col(User.id) == bindparam("id"))
-
-# Who waits for a turn at hashing holds no place at the database: the turn is taken first. Who hashes holds one.
-HashingTurn = Depends(queue(min(cpu_count() or 1, POOL_SIZE - 2)), scope="function")
+AnySelect = TypeVar("AnySelect", bound=Select[Any])
+AnyRow = TypeVar("AnyRow", Row[Any], User)
 
 
-class Unauthorized(HTTPException):
-    def __init__(self, detail: str = "Could not validate credentials") -> None:
-        super().__init__(status.HTTP_401_UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
+# Without `auto_error`, a missing token is refused below, like an invalid one.
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
-async def get_claims(token: Annotated[str, Depends(OAuth2PasswordBearer(tokenUrl="auth/token"))]) -> Claims:
-    claims = read_token(token)
+async def get_token_claims(token: Annotated[str | None, Depends(oauth2_scheme)]) -> security.Claims:
+    claims = security.read_token(token or "")
     if claims is None:
-        raise Unauthorized
+        raise errors.InvalidToken
     return claims
 
 
-async def get_current_user(claims: Annotated[Claims, Depends(get_claims)], session: SessionDep) -> User:
-    user = await read(session, lambda: session.exec(USER_BY_ID, params={"id": claims.sub}).one_or_none())
+TokenClaims = Annotated[security.Claims, Depends(get_token_claims)]
+
+
+def get_current_user(claims: TokenClaims, session: SessionDep) -> User:
+    user = session.get(User, claims.sub)
     if user is None or user.token_version != claims.version:
-        raise Unauthorized
+        raise errors.InvalidToken
     return user
 
 
@@ -55,119 +49,124 @@ CurrentUser = Annotated[User, Depends(get_current_user)]
 
 async def get_admin_user(user: CurrentUser) -> User:
     if not user.is_admin:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "Admin access required")
+        raise errors.AdminRequired
     return user
 
 
 AdminUser = Annotated[User, Depends(get_admin_user)]
 
 
-def check_password(request: Request, username: str, password: str, user: User | None, refusal: HTTPException) -> None:
-    """Verify a password once, whoever the user, or not at all after too many failures from this address."""
-    who = (request.client.host if request.client else "", username.lower())
-    if seconds := login_throttle.seconds_to_wait(*who):
-        retry = {"Retry-After": str(seconds)}
-        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, "Too many failed logins", retry)
-    if not verify_password(password, user.hashed_password if user else None):
-        login_throttle.count_failure(*who)
-        raise refusal
-
-
-def confirm_password(password_in: PasswordUpdate, user: CurrentUser, request: Request) -> PasswordUpdate:
-    refusal = HTTPException(status.HTTP_403_FORBIDDEN, "Current password is incorrect")
-    check_password(request, user.username, password_in.current_password, user, refusal)
-    return password_in
-
-
-ConfirmedPassword = Annotated[PasswordUpdate, Depends(confirm_password)]
-
-
-def get_login_user(form: Annotated[LoginForm, Form()], request: Request, session: SessionDep) -> User:
-    user = session.exec(select(User).where(User.is_named(form.username))).one_or_none()
-    session.commit()  # Hashing takes its time, and this connection should serve others meanwhile.
-    refusal = Unauthorized("Incorrect username or password")
-    check_password(request, form.username, form.password, user, refusal)
-    assert user is not None  # Without a user, the password was not verified.
-    if needs_rehash(user.hashed_password):
-        try:
-            user.store_hash(session, hash_password(form.password), user.token_version)
-        except StaleDataError as error:
-            raise refusal from error
+def get_user(user_id: Id, session: SessionDep) -> User:
+    user = session.get(User, user_id)
+    if user is None:
+        raise errors.UserNotFound
     return user
 
 
-LoginUser = Annotated[User, Depends(get_login_user)]
+RequestedUser = Annotated[User, Depends(get_user)]
 
 
-def requested(table: type[AnyRow], name: str) -> Callable[[int, Session], Coroutine[None, None, AnyRow]]:
-    async def get_row(row_id: Annotated[Id, Path(alias=name)], session: SessionDep) -> AnyRow:
-        row = await read(session, lambda: session.get(table, row_id))
-        if row is None:
-            raise HTTPException(status.HTTP_404_NOT_FOUND, f"{table.__name__} not found")
-        return row
-
-    return get_row
+def get_post(post_id: Id, session: SessionDep) -> Post:
+    post = session.get(Post, post_id)
+    if post is None:
+        raise errors.PostNotFound
+    return post
 
 
-RequestedUser = Annotated[User, Depends(requested(User, "user_id"))]
-RequestedPost = Annotated[Post, Depends(requested(Post, "post_id"))]
+RequestedPost = Annotated[Post, Depends(get_post)]
 
 
-def post_to(action: str) -> Callable[[User, Post], Coroutine[None, None, Post]]:
-    async def get_own_post(user: CurrentUser, post: RequestedPost) -> Post:
-        if not post.may_be_changed_by(user):
-            raise HTTPException(status.HTTP_403_FORBIDDEN, f"Only the owner or an admin can {action} this post")
-        return post
-
-    return get_own_post
+async def get_editable_post(user: CurrentUser, post: RequestedPost) -> Post:
+    if not post.may_be_changed_by(user):
+        raise errors.NotYourPostToUpdate
+    return post
 
 
-EditablePost = Annotated[Post, Depends(post_to("update"))]
-DeletablePost = Annotated[Post, Depends(post_to("delete"))]
+EditablePost = Annotated[Post, Depends(get_editable_post)]
+
+
+async def get_deletable_post(user: CurrentUser, post: RequestedPost) -> Post:
+    if not post.may_be_changed_by(user):
+        raise errors.NotYourPostToDelete
+    return post
+
+
+DeletablePost = Annotated[Post, Depends(get_deletable_post)]
 
 
 def keep_an_admin(user: User, session: Session) -> None:
-    """Refuse to take the last admin away. The database stays locked until the commit, so that nobody else does."""
-    lock_database(session)
-    if user.is_last_admin(session):
-        raise HTTPException(status.HTTP_409_CONFLICT, "The last admin cannot be removed")
+    """Raise LastAdmin if this is the last one. Until the commit, no other request changes users."""
+    lock_users(session)
+    # Ask the database again, as `user` was read before the lock.
+    admin_ids = session.exec(select(User.id).where(User.is_admin).limit(2)).all()
+    if admin_ids == [user.id]:
+        raise errors.LastAdmin
 
 
-def commit_user(session: Session) -> None:
-    """Commit a user, whose name and e-mail address the database keeps unique."""
-    try:
-        session.commit()
-    except IntegrityError as error:
-        raise HTTPException(status.HTTP_409_CONFLICT, "Username or email already exists") from error
+async def get_client_address(request: Request) -> str:
+    return security.client_network(request.client.host if request.client else "")
 
 
-async def get_page_reader(
-    request: Request,
-    response: Response,
-    session: SessionDep,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many rows to answer at most.")] = 50,
-    after: Annotated[int | None, Query(ge=0, le=MAX_ID, description="The last id of the page before.")] = None,
-) -> PageReader:
-    """Read a page of a list by key: the rows behind the last one of the page before, whatever comes and goes."""
+ClientAddress = Annotated[str, Depends(get_client_address)]
+LoginFormDep = Annotated[LoginForm, Form()]
 
-    async def read_page(
-        table: type[Row], public: type[BaseModel], *where: ColumnElement[bool], newest: bool = False
-    ) -> list[dict[str, object]]:
-        # Columns, and dictionaries of them, instead of objects: a page of 50 takes two thirds of the time.
-        columns = inspect(table).local_table.c
-        statement = select_columns(*(columns[name] for name in public.model_fields)).where(*where)
-        if after is not None:
-            statement = statement.where(columns.id < after if newest else columns.id > after)
-        statement = statement.order_by(columns.id.desc() if newest else columns.id).limit(limit + 1)
-        rows = await read(session, lambda: session.execute(statement).all())
-        page = [dict(zip(public.model_fields, row, strict=True)) for row in rows[:limit]]
-        if len(rows) > limit:
-            path = request.scope.get("root_path", "").rstrip("/") + request.scope["route"].path
-            query = urlencode({**request.query_params, "after": page[-1]["id"]})
-            response.headers["Link"] = f'<{path}?{query}>; rel="next"'  # RFC 8288
+
+def refuse_after_failures(seconds: int, address: str) -> None:
+    if seconds > 0:
+        logger.warning("Throttled a login from %s", address)
+        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
+
+
+def limit_logins(form: LoginFormDep, address: ClientAddress) -> None:
+    seconds = max(
+        security.failures_by_name.seconds_to_wait(address, form.username.lower()),
+        security.failures_by_address.seconds_to_wait(address),
+    )
+    refuse_after_failures(seconds, address)
+
+
+def limit_password_changes(claims: TokenClaims, address: ClientAddress) -> None:
+    refuse_after_failures(security.failures_by_user.seconds_to_wait(str(claims.sub)), address)
+
+
+async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
+    """Wait until few enough requests hash a password."""
+    if await request.is_disconnected():
+        # It gave up while it waited. Hashing for nobody would keep everybody else waiting.
+        raise errors.ClientGone
+    yield
+
+
+# Each hash keeps a core busy for about 25 ms, so more of them at once would slow down everything
+# else. It comes before the session: no request may hold a connection while it waits here.
+HASHING_SLOTS = 2
+HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
+
+
+class Page(BaseModel):
+    """The query parameters of a list that is sorted by id, in pages.
+
+    A page begins after the last id of the page before. Unlike with an offset, all pages cost the
+    same, and none misses or repeats a row because others came or went.
+    """
+
+    limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
+    after: int | None = Field(
+        default=None, ge=0, le=MAX_ID, description="The last id of the page before."
+    )
+
+    def select(self, query: AnySelect, key: Any, newest_first: bool = False) -> AnySelect:
+        """Narrow a query to this page, and one row more to see whether there is a next page."""
+        if self.after is not None:
+            query = query.where(key < self.after if newest_first else key > self.after)
+        return query.order_by(key.desc() if newest_first else key).limit(self.limit + 1)
+
+    def finish(
+        self, rows: Sequence[AnyRow], request: Request, response: Response
+    ) -> Sequence[AnyRow]:
+        """Return the rows of this page, with a link to the next page if there is one (RFC 8288)."""
+        page = rows[: self.limit]
+        if len(rows) > self.limit:
+            url = request.url.include_query_params(after=page[-1].id)
+            response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
         return page
-
-    return read_page
-
-
-ReadPage = Annotated[PageReader, Depends(get_page_reader)]

@@ -1,93 +1,181 @@
-"""Error responses: as OpenAPI documents them, and the handlers for what no endpoint raises itself."""
+"""The errors that the API answers with, how OpenAPI documents them, and handlers for the rest."""
 
 import json
 import logging
+import sqlite3
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
 logger = logging.getLogger(__name__)
 
-# What FastAPI takes as `responses`: statuses and parts of an OpenAPI document.
-Responses = dict[int | str, dict[str, Any]]
+
+class ApiError(HTTPException):
+    """An error that the API answers with. Each subclass is one of them."""
+
+    status_code: int
+    detail: str
+    headers: dict[str, str] | None = None
+
+    def __init__(self, headers: dict[str, str] | None = None) -> None:
+        super().__init__(self.status_code, self.detail, headers or self.headers)
 
 
-class Error(BaseModel):
+class UnreadableBody(ApiError):  # Raised by FastAPI.
+    status_code = 400
+    detail = "There was an error parsing the body"
+
+
+class InvalidToken(ApiError):
+    status_code = 401
+    detail = "Could not validate credentials"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class IncorrectLogin(ApiError):
+    status_code = 401
+    detail = "Incorrect username or password"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class IncorrectPassword(ApiError):
+    status_code = 403
+    detail = "Current password is incorrect"
+
+
+class AdminRequired(ApiError):
+    status_code = 403
+    detail = "Admin access required"
+
+
+class NotYourPostToUpdate(ApiError):
+    status_code = 403
+    detail = "Only the owner or an admin can update this post"
+
+
+class NotYourPostToDelete(ApiError):
+    status_code = 403
+    detail = "Only the owner or an admin can delete this post"
+
+
+class UserNotFound(ApiError):
+    status_code = 404
+    detail = "User not found"
+
+
+class PostNotFound(ApiError):
+    status_code = 404
+    detail = "Post not found"
+
+
+class UserExists(ApiError):
+    status_code = 409
+    detail = "Username or email already exists"
+
+
+class LastAdmin(ApiError):
+    status_code = 409
+    detail = "The last admin cannot be removed"
+
+
+class Conflict(ApiError):
+    status_code = 409
+    detail = "Conflicts with the current data"
+
+
+class BodyTooLarge(ApiError):  # Raised by FastAPI.
+    status_code = 413
+    detail = "Content Too Large"
+
+
+class TooManyFailedLogins(ApiError):
+    status_code = 429
+    detail = "Too many failed logins"
+    headers = {"Retry-After": "60"}
+
+
+class ClientGone(ApiError):  # Nobody reads it but the log of the server.
+    status_code = 499
+    detail = "The client closed the connection"
+
+
+class DatabaseUnavailable(ApiError):
+    status_code = 503
+    detail = "Database unavailable"
+    headers = {"Retry-After": "5"}
+
+
+class WeakPassword(RequestValidationError):
+    def __init__(self, field: str) -> None:
+        msg = "This password is too easy to guess"
+        super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
+
+
+class ErrorBody(BaseModel):
     detail: str
 
 
-class InvalidField(BaseModel):
-    type: str
-    loc: list[str | int]
-    msg: str
-
-
-class InvalidRequest(BaseModel):
-    detail: list[InvalidField]
-
-
-def error(code: int, *details: str, **headers: str) -> Responses:
-    """Document a status by the texts that its body can carry, and its headers by what they are for."""
-    examples = {detail: {"value": {"detail": detail}} for detail in details}
-    purposes = {
-        name.replace("_", "-"): {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
-    }
-    # Without a description, FastAPI takes the phrase of the status, which differs from one Python to another.
-    content = {"application/json": {"examples": examples}}
-    return {code: {"model": Error, "description": details[0], "content": content, "headers": purposes}}
-
-
-RETRY_AFTER = "Seconds after which to try again."
-UNAUTHORIZED = error(401, "Not authenticated", "Could not validate credentials", WWW_Authenticate="Always `Bearer`.")
-USER_CONFLICT = error(409, "Username or email already exists")
-LAST_ADMIN = error(409, "The last admin cannot be removed")
-TOO_MANY_FAILURES = error(429, "Too many failed logins", Retry_After=RETRY_AFTER)
-UNAVAILABLE = error(503, "Database unavailable", Retry_After=RETRY_AFTER)
-# FastAPI itself answers this one, as JSON where it has begun to read the body.
-TOO_LARGE = error(413, "Content Too Large")
-TOO_LARGE[413]["content"]["text/plain"] = {"schema": {"type": "string"}, "example": "Content Too Large"}
-INVALID_EXAMPLE = {"detail": [{"type": "missing", "loc": ["body", "title"], "msg": "Field required"}]}
-INVALID: Responses = {
-    422: {
-        "model": InvalidRequest,
-        "description": "Where and why the request is invalid",
-        "content": {"application/json": {"example": INVALID_EXAMPLE}},
-    }
-}
-INVALID_BODY = error(400, "There was an error parsing the body") | INVALID
-PUBLIC: dict[str, Any] = {"security": []}
+def document(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """Describe errors, each with its body as an example, in the form of FastAPI's `responses`."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response = responses.setdefault(error.status_code, {"description": error.detail})
+        response["model"] = ErrorBody
+        response["headers"] = {
+            name: {"schema": {"type": "string"}, "example": value}
+            for name, value in (error.headers or {}).items()
+        }
+        content = response.setdefault("content", {"application/json": {"examples": {}}})
+        example = {"value": {"detail": error.detail}}
+        content["application/json"]["examples"][error.detail] = example
+    return responses
 
 
 async def answer_invalid_request(_: Request, error: Exception) -> Response:
-    """Say where and why, but never repeat a value that was sent: it may be a password, or no JSON at all."""
+    """Say where and why, but never repeat what was sent: it may be a password, or not even JSON."""
     assert isinstance(error, RequestValidationError)
-    detail = [{key: reason[key] for key in ("type", "loc", "msg")} for reason in error.errors()[:100]]
-    # In ASCII: the name of an unknown field may hold a lone surrogate, for which UTF-8 has no bytes.
-    return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
+    reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
+    # In ASCII, as the name of an unknown field may hold a surrogate that UTF-8 can't encode.
+    return Response(json.dumps({"detail": reasons}), 422, media_type="application/json")
 
 
-async def answer_vanished_row(request: Request, error: Exception) -> Response:
-    """Answer as if the row had gone before the request: the one in its path, or else the account that sent it."""
-    logger.warning("A row went during a request: %s", error)
-    for name in request.path_params:
-        return JSONResponse({"detail": f"{name.removesuffix('_id').title()} not found"}, 404)
-    return JSONResponse({"detail": "Could not validate credentials"}, 401, {"WWW-Authenticate": "Bearer"})
+async def answer_conflict(request: Request, error: Exception) -> Response:
+    logger.warning("The database refused a change: %r", error)
+    return await http_exception_handler(request, Conflict())
 
 
-async def answer_lost_database(_: Request, error: Exception) -> Response:
-    """Ask to try again. The log has what happened, for it may also be a mistake in SQL."""
+async def answer_unavailable(request: Request, error: Exception) -> Response:
     logger.error("Database unavailable: %r", error)
-    return JSONResponse({"detail": "Database unavailable"}, 503, {"Retry-After": "5"})
+    return await http_exception_handler(request, DatabaseUnavailable())
+
+
+async def answer_database_error(request: Request, error: Exception) -> Response:
+    """Ask to try again if the database is out of reach. Anything else is a bug."""
+    assert isinstance(error, DBAPIError)
+    out_of_reach = isinstance(error, (OperationalError, InterfaceError))
+    # SQLite raises an OperationalError for a mistake in a statement, too.
+    mistake = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    if (out_of_reach or error.connection_invalidated) and not mistake:
+        return await answer_unavailable(request, error)
+    raise error
+
+
+async def answer_bug(_: Request, __: Exception) -> Response:
+    """Answer in the form of all errors. The server logs the traceback."""
+    return JSONResponse({"detail": "Internal Server Error"}, 500)
 
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, answer_invalid_request)
-    for gone in (StaleDataError, IntegrityError):
-        app.add_exception_handler(gone, answer_vanished_row)
-    for lost in (DatabaseError, InterfaceError, TimeoutError):
-        app.add_exception_handler(lost, answer_lost_database)
+    app.add_exception_handler(IntegrityError, answer_conflict)
+    app.add_exception_handler(StaleDataError, answer_conflict)
+    app.add_exception_handler(DBAPIError, answer_database_error)
+    app.add_exception_handler(PoolTimeoutError, answer_unavailable)
+    app.add_exception_handler(Exception, answer_bug)

@@ -1,156 +1,215 @@
-"""The tables, and beside them the schemas of requests and responses.
+"""The tables, and the models of request and response bodies.
 
-A Base holds what everyone may send and see; privileges and hashes stand on the table alone. What is refused is
-refused by length and pattern, so that whatever `openapi.json` allows is accepted.
+Each resource has a Base (what everyone may see), Create and Update (what clients send, with the
+rules for it), Public (what they get) and, last, the table. `is_admin` and `hashed_password` are
+only on the table, so clients can't set them.
+
+The rules are lengths and patterns, so that `openapi.json` shows them and whatever it allows is
+accepted.
 """
 
+import re
+import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal
 
-from annotated_types import Interval, MinLen
-from pydantic import MISSING, AfterValidator, BaseModel, StrictBool, StringConstraints, validate_email
-from pydantic import Field as Example
-from sqlalchemy import BigInteger, ColumnElement, Index, Integer, UpdateBase, func
-from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import Field, Session, SQLModel, col, delete, select, update
+from email_validator import validate_email
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BaseModel,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    WithJsonSchema,
+)
+from sqlalchemy import BigInteger, ColumnElement, Index, Integer, func
+from sqlmodel import Field, SQLModel, col
+from sqlmodel._compat import SQLModelConfig
 
 MAX_ID = 2**63 - 1
-# SQLite numbers rows by itself only where the type is exactly INTEGER, which there has 64 bits.
+# SQLite numbers rows by itself only if the type is exactly INTEGER, which has 64 bits there.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
-# C0, DEL and C1 (ISO/IEC 6429), to stand within [^...]; the second leaves out tab, line feed and carriage return.
+
+# The control characters of ISO/IEC 6429, for use inside [^...].
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
-CONTROLS_IN_TEXT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+
+# What email-validator accepts, but ASCII only: at most 64 characters before the @, names of at
+# most 63 between the dots, and none of the endings that are reserved.
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LABEL = r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
+RESERVED = "arpa|invalid|local|localhost|onion|test"
+EMAIL = (
+    rf"^(?!.{{65}}.*@){ATOM}(?:\.{ATOM})*"
+    rf"@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}\.)+(?!(?:{RESERVED})$)[A-Za-z]{{2,}}$"
+)
+EMAIL_SCHEMA = {"type": "string", "format": "email", "maxLength": 120, "pattern": EMAIL}
 
 
-def text(minimum: int, maximum: int, pattern: str) -> StringConstraints:
-    return StringConstraints(min_length=minimum, max_length=maximum, pattern=pattern)
+def normalize_email(value: str) -> str:
+    """Return the address in lower case. Raises ValueError if it isn't one."""
+    email = value.lower()
+    if not re.fullmatch(EMAIL, email):
+        # Not email-validator's own message, which may repeat the address.
+        raise ValueError("not a valid email address")
+    return validate_email(email, check_deliverability=False).normalized
 
 
-Id = Annotated[int, Interval(ge=1, le=MAX_ID)]
-Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$"), Example(examples=["alice"])]
-# Not EmailStr: that would also take "Alice <alice@example.com>", with anything for a name.
-ADDRESS = (text(3, 120, rf"^[^\s<>{CONTROLS}]+$"), AfterValidator(lambda value: validate_email(value)[1].lower()))
-Email = Annotated[str, *ADDRESS, Example(examples=["alice@example.com"], json_schema_extra={"format": "email"})]
-Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$"), Example(examples=["correct horse battery staple"])]
-NewPassword = Annotated[Password, MinLen(8)]
-# Between the white space that is stripped stands at least one other character.
-TITLE = text(1, 100, rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*\s*$")
-CONTENT = text(1, 50_000, rf"^\s*[^\s{CONTROLS}][^{CONTROLS_IN_TEXT}]*$")
-Title = Annotated[str, TITLE, AfterValidator(str.strip), Example(examples=["Hello"])]
-Content = Annotated[str, CONTENT, AfterValidator(str.strip), Example(examples=["My first post."])]
+def new_token_version() -> int:
+    """Return a random number, so that no token from before a change or a restore matches it."""
+    return secrets.randbelow(2**31)
 
 
-def execute(session: Session, statement: UpdateBase) -> None:
-    """Execute and commit. Raises StaleDataError where another request has changed or deleted the row already."""
-    changed = session.exec(statement)
-    session.commit()
-    if changed.rowcount == 0:
-        raise StaleDataError
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
-class Row(SQLModel):
-    id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
+def text(min_length: int, max_length: int, pattern: str) -> StringConstraints:
+    return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
-    def delete(self, session: Session) -> None:
-        execute(session, delete(type(self)).where(col(type(self).id) == self.id))
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$")]
+Email = Annotated[
+    str, Field(max_length=120), AfterValidator(normalize_email), WithJsonSchema(EMAIL_SCHEMA)
+]
+Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$")]
+NewPassword = Annotated[str, text(8, 128, rf"^[^{CONTROLS}]*$")]
+# The white space around a title and a content is stripped, and something has to be left.
+TITLE = rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*$"
+CONTENT = rf"^\s*[^\s{CONTROLS}][^{CONTROLS_BUT_LINES_AND_TABS}]*$"
+Title = Annotated[str, text(1, 100, TITLE), AfterValidator(str.strip)]
+Content = Annotated[str, text(1, 50_000, CONTENT), AfterValidator(str.strip)]
+
+
+def example(**fields: JsonValue) -> SQLModelConfig:
+    """Make the `model_config` that shows an example in the docs."""
+    return SQLModelConfig(json_schema_extra={"example": fields})
 
 
 class RequestBody(SQLModel):
+    """A body that refuses unknown fields."""
+
     model_config = {"extra": "forbid"}
 
-    def __new__(cls, /, *_: object, **__: object) -> Self:
-        """Bear an unknown field named `cls`, which SQLModel's own would take for its argument."""
-        return cast(Self, super().__new__(cls))
+    # SQLModel's own __init__ and __new__ take fields called `__pydantic_self__` and `cls` for
+    # their own arguments, and fail. With Pydantic's __init__, neither is called with the fields.
+    # https://github.com/fastapi/sqlmodel/blob/main/sqlmodel/main.py
+    __init__ = BaseModel.__init__
+
+
+class Row(SQLModel):
+    """What all tables have in common."""
+
+    # Deleting a row that another request has just deleted is fine, and not worth a warning.
+    __mapper_args__ = {"confirm_deleted_rows": False}
+
+    id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
 
 class UserBase(SQLModel):
+    username: str
+    email: str
+
+
+class UserCreate(RequestBody, UserBase):
+    model_config = example(
+        username="alice", email="alice@example.com", password="correct horse battery staple"
+    )
     username: Username
     email: Email
-
-
-class UserCreate(UserBase, RequestBody):
     password: NewPassword
 
 
 class UserUpdate(RequestBody):
+    model_config = example(email="alice@example.com")
+    # With `= MISSING`, a field can be left out. With `| None = None`, it could also be null.
     username: Username | MISSING = MISSING
     email: Email | MISSING = MISSING
 
 
 class UserAdminUpdate(RequestBody):
+    model_config = example(is_admin=True)
     is_admin: StrictBool | MISSING = MISSING
 
 
 class PasswordUpdate(RequestBody):
+    model_config = example(
+        current_password="correct horse battery staple",
+        new_password="incorrect zebra battery staple",
+    )
     current_password: Password
     new_password: NewPassword
 
 
-class LoginForm(BaseModel):
-    """The password form of OAuth2. Other fields are ignored, as RFC 6749, section 3.2, demands."""
-
-    grant_type: Literal["password"] = "password"
-    username: Username
-    password: Password
-
-
-class UserPublic(BaseModel):
+class UserPublic(UserBase):
+    model_config = example(id=42, username="alice", email="alice@example.com", is_admin=False)
     id: int
-    username: str
-    email: str  # It was checked on the way in; checking once more costs more than reading the row.
     is_admin: bool
 
 
 class User(UserBase, Row, table=True):
     __tablename__ = "users"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = {"sqlite_autoincrement": True}
 
-    email: Email = Field(unique=True)
+    email: str = Field(unique=True)
     hashed_password: str
     is_admin: bool = Field(default=False, index=True)
-    token_version: int = 0
+    # Tokens hold this number too, so a new number ends them all.
+    token_version: int = Field(default_factory=new_token_version)
 
     @classmethod
-    def is_named(cls, username: str) -> ColumnElement[bool]:
-        """Match the user of this name, whatever the case of its letters."""
-        return func.lower(col(cls.username)) == func.lower(username)
-
-    @classmethod
-    def exists(cls, session: Session) -> bool:
-        return session.exec(select(cls.id).limit(1)).first() is not None
-
-    def is_last_admin(self, session: Session) -> bool:
-        """Ask the database, not this object, which may have been read before the lock."""
-        return session.exec(select(User.id).where(User.is_admin).limit(2)).all() == [self.id]
-
-    def store_hash(self, session: Session, hashed_password: str, token_version: int) -> None:
-        """Store a hash and commit. Raises StaleDataError where the password is no longer the one that was read."""
-        unchanged = (col(User.id) == self.id, col(User.token_version) == self.token_version)
-        values = {"hashed_password": hashed_password, "token_version": token_version}
-        execute(session, update(User).where(*unchanged).values(values))
+    def has_name(cls, username: str) -> ColumnElement[bool]:
+        """Match the user with this name, regardless of case."""
+        return func.lower(col(cls.username)) == username.lower()
 
 
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
+class LoginForm(RequestBody):
+    """The password form of OAuth2, which may have more fields (RFC 6749, section 3.2)."""
+
+    model_config = {"extra": "ignore"}
+    grant_type: Literal["password"] = "password"
+    username: Username
+    password: Password
+
+
+class Token(SQLModel):
+    model_config = example(access_token="eyJhbGciOi...", token_type="bearer", expires_in=1800)
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int = Field(description="Seconds until the token expires.")
+
+
 class PostBase(SQLModel):
+    title: str
+    content: str
+
+
+class PostCreate(RequestBody, PostBase):
+    model_config = example(title="Hello", content="My first post.")
     title: Title
     content: Content
 
 
-class PostCreate(PostBase, RequestBody):
-    pass
-
-
 class PostUpdate(RequestBody):
+    model_config = example(title="Hello again")
     title: Title | MISSING = MISSING
     content: Content | MISSING = MISSING
 
 
-class PostPublic(BaseModel):
+class PostPublic(PostBase):
+    model_config = example(
+        id=7,
+        title="Hello",
+        content="My first post.",
+        user_id=42,
+        date_posted="2026-01-31T09:30:00.000000Z",
+    )
     id: int
-    title: str
-    content: str
     user_id: int
     date_posted: datetime
 
@@ -160,13 +219,7 @@ class Post(PostBase, Row, table=True):
     __table_args__ = (Index("ix_posts_user_id_id", "user_id", "id"), {"sqlite_autoincrement": True})
 
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=BIG_INTEGER)
-    date_posted: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    date_posted: datetime = Field(default_factory=utc_now)
 
     def may_be_changed_by(self, user: User) -> bool:
         return user.is_admin or user.id == self.user_id
-
-
-class Token(BaseModel):
-    access_token: str
-    token_type: Literal["bearer"] = "bearer"
-    expires_in: int

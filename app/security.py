@@ -1,11 +1,13 @@
-"""Passwords, tokens and the throttle of failed logins; knows no HTTP and no database."""
+"""Passwords, tokens and the count of failed logins. Knows neither HTTP nor the database."""
 
 import logging
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil
+from pathlib import Path
 from typing import Annotated
 
 import jwt
@@ -13,31 +15,42 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter
+from limits.storage import Storage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 from pydantic import BaseModel, Field, ValidationError
 
 from app.config import settings
 
 logger = logging.getLogger(__name__)
 
-# argon2id with the least that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane.
+# argon2id with the least that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+# The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:
+# https://github.com/django/django/blob/main/django/contrib/auth/common-passwords.txt.gz
+COMMON_PASSWORDS = set(Path(__file__).with_name("common_passwords.txt").read_text().split())
+
+
+def is_weak(password: str, username: str) -> bool:
+    """Tell whether a password is a common one, or the username itself (OWASP ASVS 5.0, 6.2.4)."""
+    return password.lower() in COMMON_PASSWORDS or password.lower() == username.lower()
 
 
 def hash_password(password: str) -> str:
     return hasher.hash(password)
 
 
-hash_of_nobody = cache(lambda: hash_password(""))
-
-
-def verify_password(password: str, hashed_password: str | None) -> bool:
-    """Tell whether the hash is of this password; without a hash, take as long to say no."""
+def verify_password(password: str, hashed_password: str) -> bool:
     try:
-        return hasher.verify(hashed_password or hash_of_nobody(), password) and hashed_password is not None
+        return hasher.verify(hashed_password, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+@cache
+def unknown_user_hash() -> str:
+    """Return a hash to verify for a user who doesn't exist, so that it takes the same time."""
+    return hash_password("\0")  # No password can be this.
 
 
 def needs_rehash(hashed_password: str) -> bool:
@@ -45,49 +58,77 @@ def needs_rehash(hashed_password: str) -> bool:
 
 
 class Claims(BaseModel):
-    """Whose token it is, and of which version: raising the user's version ends all tokens before it."""
+    """What a token says: whose it is, and the user's `token_version` when it was issued."""
 
     sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
     version: int
 
 
 def create_token(user_id: int, version: int) -> str:
-    """Sign a JWT that expires in ACCESS_TOKEN_EXPIRE_MINUTES (RFC 7519; `sub` is a string there)."""
+    """Sign a JWT (RFC 7519) that expires in ACCESS_TOKEN_EXPIRE_MINUTES."""
     now = datetime.now(UTC)
-    exp = now + timedelta(minutes=settings.access_token_expire_minutes)
-    claims = {"sub": str(user_id), "version": version, "iat": now, "exp": exp}
+    expiry = now + timedelta(minutes=settings.access_token_expire_minutes)
+    claims = {"sub": str(user_id), "version": version, "iat": now, "exp": expiry}
     return jwt.encode(claims, settings.secret_key.get_secret_value(), algorithm="HS256")
 
 
 def read_token(token: str) -> Claims | None:
-    """Return what a token says, if it is one of ours and still valid."""
-    key, required = settings.secret_key.get_secret_value(), ["sub", "version", "iat", "exp"]
+    """Return what a token says if it is one of ours and hasn't expired."""
     try:
-        return Claims.model_validate(jwt.decode(token, key, algorithms=["HS256"], options={"require": required}))
+        payload = jwt.decode(
+            token,
+            settings.secret_key.get_secret_value(),
+            algorithms=["HS256"],
+            options={"require": ["sub", "version", "iat", "exp"]},
+        )
+        return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):
         return None
 
 
-class FailureThrottle:
-    """Count failures a minute, in memory or in Redis. A Redis that is lost, or silent for a second, allows all."""
+def client_network(host: str) -> str:
+    """Return what clients are told apart by: the IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        # A client on IPv6 can use any address of its /64.
+        return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
+    return str(address)
 
-    def __init__(self, storage_uri: str, failures: int = 10) -> None:
-        timeouts = {"socket_timeout": 1, "socket_connect_timeout": 1}  # The storage in memory ignores them.
-        self.limiter = MovingWindowRateLimiter(storage_from_string(storage_uri, wrap_exceptions=True, **timeouts))
-        self.limit = RateLimitItemPerMinute(failures)
 
-    def seconds_to_wait(self, *who: str) -> int:
-        """Return 0 where another attempt is allowed."""
+class FailureCounter:
+    """Count failures in the minute after the first one. A lost storage is logged and allows all."""
+
+    def __init__(self, storage: Storage, name: str, limit: int) -> None:
+        self.limiter = FixedWindowRateLimiter(storage)
+        self.limit = RateLimitItemPerMinute(limit, namespace=name)
+
+    def seconds_to_wait(self, *key: str) -> int:
+        """Return how long the limit still applies, or 0 if it isn't reached."""
         try:
-            reset_time, remaining = self.limiter.get_window_stats(self.limit, *who)
+            reset_time, remaining = self.limiter.get_window_stats(self.limit, *key)
         except StorageError as error:
-            logger.error("Failed logins are not throttled: %s", error)
+            logger.error("Failed logins are not limited: %r", error)
             return 0
         return 0 if remaining > 0 else max(1, ceil(reset_time - time.time()))
 
-    def count_failure(self, *who: str) -> None:
-        with suppress(StorageError):
-            self.limiter.hit(self.limit, *who)
+    def count(self, *key: str) -> None:
+        with suppress(StorageError):  # It is in the log already.
+            self.limiter.hit(self.limit, *key)
 
 
-login_throttle = FailureThrottle(settings.rate_limit_storage_uri)
+def connect_storage(uri: str) -> Storage:
+    """Connect to the storage in Redis, or make one in memory, which ignores the timeouts."""
+    storage = storage_from_string(
+        uri, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
+    )
+    assert isinstance(storage, Storage)  # Not an async one.
+    return storage
+
+
+failure_storage = connect_storage(str(settings.rate_limit_storage_uri))
+failures_by_name = FailureCounter(failure_storage, "name", limit=10)
+failures_by_address = FailureCounter(failure_storage, "address", limit=100)
+failures_by_user = FailureCounter(failure_storage, "user", limit=10)

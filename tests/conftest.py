@@ -1,7 +1,7 @@
-"""The database, the clients and the actors that every test shares.
+"""The database, the clients and the users that tests share.
 
-An app is configured when it is imported, so what the machine or an `.env` says is overruled here, before the
-first import from it: no test can reach the configured database.
+The app reads its settings when it is imported, so the environment is set here before that: no
+test can reach the database that is configured on this machine.
 """
 
 import os
@@ -10,7 +10,10 @@ import secrets
 os.environ |= {
     "FASTAPI_ENV": "production",
     "SECRET_KEY": secrets.token_urlsafe(32),
-    "DATABASE_URL": "sqlite:////nowhere/no-test-opens-this.db",
+    # The same kind of database as the tests use, but one that doesn't exist.
+    "DATABASE_URL": "postgresql://nowhere.invalid/nothing"
+    if "TEST_DATABASE_URL" in os.environ
+    else "sqlite:////nowhere/nothing.db",
     "ACCESS_TOKEN_EXPIRE_MINUTES": "30",
     "FIRST_USER_IS_ADMIN": "true",
     "RATE_LIMIT_STORAGE_URI": "memory://",
@@ -26,76 +29,86 @@ from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, StaticPool
-from sqlmodel import Session, create_engine, delete
+from sqlmodel import Session, SQLModel, create_engine, delete
 
 from app import security
-from app.database import build_engine, create_tables
 from app.main import app
 from app.models import User
-from tests.databases import TEST_DATABASE_URL, new_database, used_by_app_and_factories
+from tests.client import DocumentedClient
+from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
 from tests.factories import UserFactory
-
-pytest_plugins = ["tests.recorder"]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def real_hasher() -> Iterator[PasswordHasher]:
-    """Hash with the cheapest parameters for the whole run; the real hasher is for the test that pins it."""
+    """Hash with the cheapest parameters in all tests. One test checks the real ones."""
     real, security.hasher = security.hasher, PasswordHasher.from_parameters(CHEAPEST)
     yield real
     security.hasher = real
 
 
 @pytest.fixture(scope="session", autouse=True)
-def share_event_loop() -> Iterator[None]:
-    """Serve all requests of the run on one event loop, as a server does; a loop for each takes most of a test."""
-    with start_blocking_portal(backend_options={"use_uvloop": os.name == "posix"}) as TestClient.portal:
+def shared_event_loop() -> Iterator[None]:
+    """Run the app on one event loop for the whole run.
+
+    TestClient would start a new thread with a new event loop for each request, which takes longer
+    than the request.
+    """
+    with start_blocking_portal() as TestClient.portal:
         yield
     TestClient.portal = None
 
 
 @pytest.fixture(scope="session")
-def postgres_engine() -> Iterator[Engine]:
-    """Make a database for this run, or for this worker of it."""
-    with new_database() as url:
-        engine = build_engine(url)
-        create_tables(engine)
+def postgres_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Make one PostgreSQL database for the whole run, as that takes longer than a test."""
+    with new_database(tmp_path_factory.mktemp("database")) as url, new_engine(url) as engine:
+        SQLModel.metadata.create_all(engine)
         yield engine
-        engine.dispose()
+
+
+@pytest.fixture
+def sqlite_engine() -> Iterator[Engine]:
+    """Make a database in memory. It lives in one connection, which all sessions share."""
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+    SQLModel.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give the test, and the app, an empty database of their own."""
-    if TEST_DATABASE_URL:
-        engine: Engine = request.getfixturevalue("postgres_engine")
-    else:
-        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        create_tables(engine)
+    """Give the test, the factories and the app an empty database."""
+    engine: Engine = request.getfixturevalue(
+        "postgres_engine" if TEST_DATABASE_URL else "sqlite_engine"
+    )
     with used_by_app_and_factories(engine):
         yield engine
-    with Session(engine) as session:
-        session.exec(delete(User))
-        session.commit()
-    if not TEST_DATABASE_URL:
-        engine.dispose()
+    if TEST_DATABASE_URL:
+        with Session(engine) as session:
+            session.exec(delete(User))  # The posts go with their users.
+            session.commit()
 
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """Look at rows as any other client of the database would."""
+    """Look at the rows as another client of the database would."""
     with Session(engine) as session:
         yield session
 
 
 @pytest.fixture(autouse=True)
 def forget_failed_logins() -> None:
-    security.login_throttle.limiter.storage.reset()
+    security.failure_storage.reset()
 
 
 @pytest.fixture
 def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let the time of `limits` pass by so many seconds, instead of waiting."""
+    """Move the clock forward by some seconds, instead of waiting."""
 
     def move(seconds: float) -> None:
         now = time.time
@@ -104,15 +117,15 @@ def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def client_of(user: User) -> TestClient:
-    token = security.create_token(user.id, user.token_version)
-    return TestClient(app, headers={"Authorization": f"Bearer {token}"})
-
-
 @pytest.fixture
 def client(engine: Engine) -> TestClient:
-    """Send requests as nobody."""
-    return TestClient(app)
+    """Send requests without a token."""
+    return DocumentedClient(app)
+
+
+def client_of(user: User) -> TestClient:
+    token = security.create_token(user.id, user.token_version)
+    return DocumentedClient(app, headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.fixture
@@ -123,6 +136,7 @@ def user(engine: Engine) -> User:
 
 @pytest.fixture
 def user_client(user: User) -> TestClient:
+    """Send requests with the token of `user`."""
     return client_of(user)
 
 
@@ -134,4 +148,5 @@ def admin(engine: Engine) -> User:
 
 @pytest.fixture
 def admin_client(admin: User) -> TestClient:
+    """Send requests with the token of `admin`."""
     return client_of(admin)

@@ -1,24 +1,31 @@
-"""Databases that several connections, threads and processes can share, and the app's use of them."""
+"""Databases for tests, and the app's use of them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlmodel import Session
 
-from app.database import get_engine
+from app.database import POOL_SIZE, get_session
 from app.main import app
 from tests.factories import factory_session
 
 TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
 
+if TEST_DATABASE_URL:
+    from app.postgres import build_engine
+else:
+    from app.sqlite import build_engine
+
 
 @contextmanager
-def new_database(directory: Path = Path()) -> Iterator[str]:
+def new_database(directory: Path) -> Iterator[str]:
     """Make an empty database of the kind that this run tests, and drop it at the end."""
     if not TEST_DATABASE_URL:
+        (directory / "test.db").touch()
         yield f"sqlite:///{directory}/test.db"
         return
     url = make_url(TEST_DATABASE_URL).set(drivername="postgresql+psycopg")
@@ -26,20 +33,36 @@ def new_database(directory: Path = Path()) -> Iterator[str]:
     server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with server.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
-def used_by_app_and_factories(engine: Engine) -> Iterator[Engine]:
-    """Replace the configured database. This is the one place that does."""
+def new_engine(url: str) -> Iterator[Engine]:
+    """Make an engine as the app does, and close its connections at the end."""
+    engine = build_engine(url, POOL_SIZE)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
-    async def get_test_engine() -> Engine:
-        return engine
 
-    app.dependency_overrides[get_engine] = get_test_engine
+@contextmanager
+def used_by_app_and_factories(engine: Engine) -> Iterator[None]:
+    """Have the app, and the factories, use this database instead of the configured one."""
+
+    async def get_test_session() -> AsyncIterator[Session]:
+        # One session for each request, as in production, and never the session of the test.
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    app.dependency_overrides[get_session] = get_test_session
     factory_session.configure(bind=engine)
-    yield engine
-    factory_session.remove()
-    app.dependency_overrides.clear()
+    try:
+        yield
+    finally:
+        factory_session.remove()
+        app.dependency_overrides.clear()

@@ -1,4 +1,4 @@
-"""Rows for tests and for the development database; `create` returns them committed."""
+"""Factories that make rows for the tests. `create` returns them committed."""
 
 from functools import cache
 from typing import Any
@@ -14,13 +14,13 @@ from app.security import hash_password
 # The password of every user that a factory makes.
 PASSWORD = "correct horse battery staple"
 
-# Not the session of a request: a test must not see rows that the app has never committed.
+# Not the session of a request: a test must not see rows that the app hasn't committed.
 factory_session = scoped_session(sessionmaker(class_=Session, expire_on_commit=False))
 
 
 @cache
 def hashed_password() -> str:
-    """Hash once per run, with the parameters in force."""
+    """Hash the password once per run."""
     return hash_password(PASSWORD)
 
 
@@ -28,13 +28,15 @@ class RowFactory(SQLAlchemyModelFactory):
     class Meta:
         abstract = True
         sqlalchemy_session = factory_session
-        # All sessions may share one connection, and rows that are only flushed go when another session closes.
+        # In memory, all sessions share one connection, so closing another session would roll back
+        # what isn't committed.
         sqlalchemy_session_persistence = "commit"
 
     @classmethod
     def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Refuse what is no column: tables of SQLModel take any keyword in silence."""
-        if unknown := kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.parameters}:
+        """Refuse misspelt keywords, which a table of SQLModel would ignore."""
+        unknown = kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.parameters}
+        if unknown:
             raise TypeError(f"{cls.__name__} knows no {', '.join(sorted(unknown))}")
         return kwargs
 
@@ -47,7 +49,6 @@ class UserFactory(RowFactory):
         admin = Trait(is_admin=True)
 
     username = Sequence(lambda n: f"user{n}")
-    # A reserved ending such as .test would be refused where an answer is validated.
     email = Sequence(lambda n: f"user{n}@example.com")
     hashed_password = LazyFunction(hashed_password)
 

@@ -39,24 +39,35 @@ def test_list_of_users_names_its_next_page(admin_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("is_admin", [True, False])
-def test_admin_can_give_and_take_admin_rights(admin_client: TestClient, session: Session, is_admin: bool) -> None:
+def test_admin_can_give_and_take_admin_rights(
+    admin_client: TestClient, session: Session, is_admin: bool
+) -> None:
     user = UserFactory.create(is_admin=not is_admin)
 
     response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": is_admin})
 
     assert response.status_code == 200
-    assert response.json() == {"id": user.id, "username": user.username, "email": user.email, "is_admin": is_admin}
+    assert response.json() == {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "is_admin": is_admin,
+    }
     assert session.get_one(User, user.id).is_admin is is_admin
 
 
-def test_empty_change_of_rights_changes_nothing(admin_client: TestClient, admin: User, session: Session) -> None:
+def test_empty_change_of_rights_changes_nothing(
+    admin_client: TestClient, admin: User, session: Session
+) -> None:
     response = admin_client.patch(f"/admin/users/{admin.id}", json={})
 
     assert response.status_code == 200
     assert session.get_one(User, admin.id).is_admin is True
 
 
-def test_last_admin_cannot_be_demoted(admin_client: TestClient, admin: User, user: User, session: Session) -> None:
+def test_last_admin_cannot_be_demoted(
+    admin_client: TestClient, admin: User, user: User, session: Session
+) -> None:
     response = admin_client.patch(f"/admin/users/{admin.id}", json={"is_admin": False})
 
     assert response.status_code == 409
@@ -64,7 +75,9 @@ def test_last_admin_cannot_be_demoted(admin_client: TestClient, admin: User, use
     assert session.get_one(User, admin.id).is_admin is True
 
 
-def test_last_admin_cannot_be_deleted(admin_client: TestClient, admin: User, user: User, session: Session) -> None:
+def test_last_admin_cannot_be_deleted(
+    admin_client: TestClient, admin: User, user: User, session: Session
+) -> None:
     response = admin_client.delete(f"/admin/users/{admin.id}")
 
     assert response.status_code == 409
@@ -72,14 +85,18 @@ def test_last_admin_cannot_be_deleted(admin_client: TestClient, admin: User, use
     assert session.get(User, admin.id) is not None
 
 
-def test_admin_can_demote_a_user_who_is_no_admin_already(admin_client: TestClient, user: User) -> None:
+def test_admin_can_demote_a_user_who_is_no_admin_already(
+    admin_client: TestClient, user: User
+) -> None:
     response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": False})
 
     assert response.status_code == 200
     assert response.json()["is_admin"] is False
 
 
-def test_admin_can_delete_a_user_with_all_posts(admin_client: TestClient, user: User, session: Session) -> None:
+def test_admin_can_delete_a_user_with_all_posts(
+    admin_client: TestClient, user: User, session: Session
+) -> None:
     PostFactory.create(author=user)
     other = PostFactory.create()
 
@@ -92,13 +109,17 @@ def test_admin_can_delete_a_user_with_all_posts(admin_client: TestClient, user: 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_unknown_user_is_not_found(admin_client: TestClient, method: str) -> None:
-    response = admin_client.request(method, "/admin/users/999999999", json={} if method == "PATCH" else None)
+    response = admin_client.request(
+        method, "/admin/users/999999999", json={} if method == "PATCH" else None
+    )
 
     assert response.status_code == 404
     assert response.json() == {"detail": "User not found"}
 
 
-def test_id_of_a_deleted_user_is_never_given_again(client: TestClient, admin_client: TestClient) -> None:
+def test_id_of_a_deleted_user_is_never_given_again(
+    client: TestClient, admin_client: TestClient
+) -> None:
     deleted = UserFactory.create()
     admin_client.delete(f"/admin/users/{deleted.id}")
 

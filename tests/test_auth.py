@@ -36,12 +36,19 @@ def log_in(client: TestClient, username: str, password: str = PASSWORD) -> int:
     return client.post("/auth/token", data={"username": username, "password": password}).status_code
 
 
-def test_registration_answers_the_account_without_the_password(client: TestClient, session: Session) -> None:
+def test_registration_answers_the_account_without_the_password(
+    client: TestClient, session: Session
+) -> None:
     response = client.post("/auth/register", json=ALICE)
 
     assert response.status_code == 201
     user = session.exec(select(User)).one()
-    assert response.json() == {"id": user.id, "username": "Alice", "email": "alice@example.com", "is_admin": True}
+    assert response.json() == {
+        "id": user.id,
+        "username": "Alice",
+        "email": "alice@example.com",
+        "is_admin": True,
+    }
     assert (user.username, user.email, user.is_admin) == ("Alice", "alice@example.com", True)
 
 
@@ -86,13 +93,17 @@ def test_name_of_one_user_with_the_email_of_another_is_a_conflict(client: TestCl
 
 def test_first_user_is_admin_and_the_second_is_not(client: TestClient) -> None:
     first = client.post("/auth/register", json=ALICE)
-    second = client.post("/auth/register", json=ALICE | {"username": "bob", "email": "bob@example.com"})
+    second = client.post(
+        "/auth/register", json=ALICE | {"username": "bob", "email": "bob@example.com"}
+    )
 
     assert first.json()["is_admin"] is True
     assert second.json()["is_admin"] is False
 
 
-def test_first_user_is_no_admin_where_the_setting_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_user_is_no_admin_where_the_setting_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settings, "first_user_is_admin", False)
 
     response = client.post("/auth/register", json=ALICE)
@@ -100,7 +111,9 @@ def test_first_user_is_no_admin_where_the_setting_says_so(client: TestClient, mo
     assert response.json()["is_admin"] is False
 
 
-def test_whoever_registers_while_there_is_no_user_is_admin(client: TestClient, user_client: TestClient) -> None:
+def test_whoever_registers_while_there_is_no_user_is_admin(
+    client: TestClient, user_client: TestClient
+) -> None:
     user_client.delete("/users/me")
 
     response = client.post("/auth/register", json=ALICE)
@@ -120,21 +133,31 @@ def test_login_answers_a_token_that_works(client: TestClient, user: User) -> Non
 
 
 @pytest.mark.parametrize("username", ["user", "USER", "User"])
-def test_login_finds_the_user_whatever_the_case_of_the_letters(client: TestClient, user: User, username: str) -> None:
+def test_login_finds_the_user_whatever_the_case_of_the_letters(
+    client: TestClient, user: User, username: str
+) -> None:
     assert log_in(client, username) == 200
 
 
 def test_login_accepts_the_password_form_of_oauth2_and_ignores_what_it_does_not_know(
     client: TestClient, user: User
 ) -> None:
-    form = {"grant_type": "password", "username": "user", "password": PASSWORD, "scope": "", "client_id": "x"}
+    form = {
+        "grant_type": "password",
+        "username": "user",
+        "password": PASSWORD,
+        "scope": "",
+        "client_id": "x",
+    }
 
     response = client.post("/auth/token", data=form)
 
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize(("username", "password"), [("user", "wrong password"), ("nobody", PASSWORD), ("user", "x")])
+@pytest.mark.parametrize(
+    ("username", "password"), [("user", "wrong password"), ("nobody", PASSWORD), ("user", "x")]
+)
 def test_wrong_login_does_not_tell_what_was_wrong(
     client: TestClient, user: User, username: str, password: str
 ) -> None:
@@ -172,16 +195,20 @@ def test_login_renews_a_hash_of_other_parameters(client: TestClient, session: Se
     renewed = session.get_one(User, user.id)
     assert renewed.hashed_password.startswith("$argon2id$v=19$m=8,t=1,p=1$")
     assert security.verify_password(PASSWORD, renewed.hashed_password)
-    assert renewed.token_version == 0
+    assert renewed.token_version == user.token_version
 
 
-def test_login_leaves_a_hash_of_the_right_parameters_alone(client: TestClient, user: User, session: Session) -> None:
+def test_login_leaves_a_hash_of_the_right_parameters_alone(
+    client: TestClient, user: User, session: Session
+) -> None:
     assert log_in(client, "user") == 200
 
     assert session.get_one(User, user.id).hashed_password == user.hashed_password
 
 
-@pytest.mark.parametrize(("username", "password"), [("user", PASSWORD), ("user", "wrong password"), ("nobody", "x")])
+@pytest.mark.parametrize(
+    ("username", "password"), [("user", PASSWORD), ("user", "wrong password"), ("nobody", "x")]
+)
 def test_login_verifies_exactly_one_password(
     client: TestClient, user: User, counting_hasher: CountingHasher, username: str, password: str
 ) -> None:
@@ -190,7 +217,9 @@ def test_login_verifies_exactly_one_password(
     assert counting_hasher.verified == 1
 
 
-def test_throttled_login_verifies_no_password(client: TestClient, user: User, counting_hasher: CountingHasher) -> None:
+def test_throttled_login_verifies_no_password(
+    client: TestClient, user: User, counting_hasher: CountingHasher
+) -> None:
     for _ in range(10):
         log_in(client, "user", "wrong password")
 
@@ -199,7 +228,9 @@ def test_throttled_login_verifies_no_password(client: TestClient, user: User, co
     assert counting_hasher.verified == 10
 
 
-def test_tenth_failure_is_refused_and_the_eleventh_attempt_is_throttled(client: TestClient, user: User) -> None:
+def test_tenth_failure_is_refused_and_the_eleventh_attempt_is_throttled(
+    client: TestClient, user: User
+) -> None:
     assert [log_in(client, "user", "wrong password") for _ in range(11)] == [401] * 10 + [429]
 
 
@@ -217,7 +248,9 @@ def test_throttled_login_says_when_to_try_again(
     assert 35 <= int(response.headers["Retry-After"]) <= 40
 
 
-def test_login_works_again_after_a_minute(client: TestClient, user: User, move_clock: Callable[[float], None]) -> None:
+def test_login_works_again_after_a_minute(
+    client: TestClient, user: User, move_clock: Callable[[float], None]
+) -> None:
     for _ in range(10):
         log_in(client, "user", "wrong password")
     move_clock(61)
@@ -231,7 +264,9 @@ def test_successful_logins_are_not_counted(client: TestClient, user: User) -> No
 
 
 @pytest.mark.parametrize("username", ["USER", "User"])
-def test_throttle_does_not_mind_the_case_of_the_name(client: TestClient, user: User, username: str) -> None:
+def test_throttle_does_not_mind_the_case_of_the_name(
+    client: TestClient, user: User, username: str
+) -> None:
     for _ in range(10):
         log_in(client, "user", "wrong password")
 

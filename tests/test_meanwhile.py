@@ -1,4 +1,4 @@
-"""What a request answers when the row it works on goes, or changes, between its reading and its writing."""
+"""What happens when a row changes between the moment a request reads and the moment it writes."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,123 +9,179 @@ from sqlalchemy import Connection, Engine, event
 from sqlmodel import Session, select
 
 from app.models import Post, User
+from app.security import create_token
 from tests.factories import PASSWORD, PostFactory, UserFactory
 
-Meanwhile = Callable[[str, str], None]
-INVALID_TOKEN = {"detail": "Could not validate credentials"}
+RunBefore = Callable[[str, str], None]
+CONFLICT = {"detail": "Conflicts with the current data"}
 
 
 @pytest.fixture
-def meanwhile(engine: Engine) -> Iterator[Meanwhile]:
-    """Have the database execute one statement just before the first one that begins in a certain way."""
-    plans: dict[str, str] = {}
+def run_before(engine: Engine) -> Iterator[RunBefore]:
+    """Run some SQL right before the app's first statement with a given beginning.
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def interfere(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
-        for beginning in [beginning for beginning in plans if sql.startswith(beginning)]:
-            connection.exec_driver_sql(plans.pop(beginning))
+    It plays the part of another request, which comes in between.
+    """
+    pending: dict[str, str] = {}
 
-    yield plans.__setitem__
-    event.remove(engine, "before_cursor_execute", interfere)
-    assert plans == {}
+    def plan(beginning: str, sql: str) -> None:
+        pending[beginning] = sql
+
+    def run_planned_sql(connection: Connection, _: object, statement: str, *__: object) -> None:
+        for beginning in list(pending):
+            if statement.startswith(beginning):
+                connection.exec_driver_sql(pending.pop(beginning))
+
+    event.listen(engine, "before_cursor_execute", run_planned_sql)
+    yield plan
+    event.remove(engine, "before_cursor_execute", run_planned_sql)
+    assert pending == {}, "The app never ran such a statement."
 
 
-def test_post_of_an_account_that_is_being_deleted_is_refused(
-    user_client: TestClient, session: Session, meanwhile: Meanwhile
+def test_post_of_an_account_deleted_meanwhile_is_a_conflict(
+    user_client: TestClient, session: Session, run_before: RunBefore
 ) -> None:
-    meanwhile("INSERT INTO posts", "DELETE FROM users")
+    run_before("INSERT INTO posts", "DELETE FROM users")
 
     response = user_client.post("/posts", json={"title": "Hello", "content": "My last post."})
 
-    assert response.status_code == 401
-    assert response.json() == INVALID_TOKEN
-    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
     assert session.exec(select(Post)).all() == []
 
 
-@pytest.mark.parametrize(("method", "beginning"), [("PATCH", "UPDATE posts"), ("DELETE", "DELETE FROM posts")])
-def test_post_that_is_being_deleted_is_not_found(
-    user_client: TestClient, user: User, meanwhile: Meanwhile, method: str, beginning: str
+def test_updating_a_post_deleted_meanwhile_is_a_conflict(
+    user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     post = PostFactory.create(author=user)
-    meanwhile(beginning, "DELETE FROM posts")
+    run_before("UPDATE posts", "DELETE FROM posts")
 
-    response = user_client.request(method, f"/posts/{post.id}", json={"title": "Late"} if method == "PATCH" else None)
+    response = user_client.patch(f"/posts/{post.id}", json={"title": "Late"})
 
-    assert response.status_code == 404
-    assert response.json() == {"detail": "Post not found"}
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
 
 
-@pytest.mark.parametrize(("method", "beginning"), [("PATCH", "UPDATE users"), ("DELETE", "DELETE FROM users")])
-def test_account_that_is_being_deleted_lets_nobody_in(
-    user_client: TestClient, meanwhile: Meanwhile, method: str, beginning: str
+def test_updating_an_account_deleted_meanwhile_is_a_conflict(
+    user_client: TestClient, run_before: RunBefore
 ) -> None:
-    meanwhile(beginning, "DELETE FROM users")
+    run_before("UPDATE users", "DELETE FROM users")
 
-    response = user_client.request(method, "/users/me", json={"username": "late"} if method == "PATCH" else None)
+    response = user_client.patch("/users/me", json={"username": "late"})
 
-    assert response.status_code == 401
-    assert response.json() == INVALID_TOKEN
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
 
 
-@pytest.mark.parametrize(("method", "beginning"), [("PATCH", "UPDATE users"), ("DELETE", "DELETE FROM users")])
-def test_user_who_is_being_deleted_is_not_found_by_an_admin(
-    admin_client: TestClient, user: User, meanwhile: Meanwhile, method: str, beginning: str
+def test_making_an_account_admin_that_is_deleted_meanwhile_is_a_conflict(
+    admin_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
-    meanwhile(beginning, f"DELETE FROM users WHERE id = {user.id}")
+    run_before("UPDATE users", f"DELETE FROM users WHERE id = {user.id}")
 
-    response = admin_client.request(
-        method, f"/admin/users/{user.id}", json={"is_admin": True} if method == "PATCH" else None
-    )
+    response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": True})
 
-    assert response.status_code == 404
-    assert response.json() == {"detail": "User not found"}
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
 
 
-def test_of_two_new_passwords_at_once_the_first_one_stays(
-    user_client: TestClient, user: User, session: Session, meanwhile: Meanwhile
+def test_deleting_a_post_deleted_meanwhile_succeeds(
+    user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
-    meanwhile("UPDATE users", "UPDATE users SET hashed_password = 'first', token_version = 1")
+    post = PostFactory.create(author=user)
+    run_before("DELETE FROM posts", "DELETE FROM posts")
 
-    change = {"current_password": PASSWORD, "new_password": "second password"}
-    response = user_client.put("/users/me/password", json=change)
+    response = user_client.delete(f"/posts/{post.id}")
 
-    assert response.status_code == 401
-    assert response.json() == INVALID_TOKEN
-    assert session.get_one(User, user.id).hashed_password == "first"
+    assert response.status_code == 204
 
 
-def test_login_does_not_restore_a_password_that_is_being_changed(
-    client: TestClient, session: Session, meanwhile: Meanwhile
+def test_deleting_your_account_deleted_meanwhile_succeeds(
+    user_client: TestClient, run_before: RunBefore
 ) -> None:
-    old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
-    user = UserFactory.create(username="user", hashed_password=old)
-    meanwhile("UPDATE users", "UPDATE users SET hashed_password = 'changed', token_version = 1")
+    run_before("DELETE FROM users", "DELETE FROM users")
+
+    response = user_client.delete("/users/me")
+
+    assert response.status_code == 204
+
+
+def test_deleting_an_account_deleted_meanwhile_succeeds_for_an_admin(
+    admin_client: TestClient, user: User, run_before: RunBefore
+) -> None:
+    run_before("DELETE FROM users", f"DELETE FROM users WHERE id = {user.id}")
+
+    response = admin_client.delete(f"/admin/users/{user.id}")
+
+    assert response.status_code == 204
+
+
+def test_last_of_two_new_passwords_wins_and_ends_the_tokens_of_both(
+    client: TestClient, user_client: TestClient, user: User, run_before: RunBefore
+) -> None:
+    first = "UPDATE users SET hashed_password = 'first', token_version = 1"
+    run_before("UPDATE users", first)
+    passwords = {"current_password": PASSWORD, "new_password": "the second password"}
+
+    response = user_client.put("/users/me/password", json=passwords)
+
+    assert response.status_code == 204
+    login = {"username": "user", "password": "the second password"}
+    assert client.post("/auth/token", data=login).status_code == 200
+    assert user_client.get("/users/me").status_code == 401
+    token_of_the_first = {"Authorization": f"Bearer {create_token(user.id, 1)}"}
+    assert client.get("/users/me", headers=token_of_the_first).status_code == 401
+
+
+def test_login_that_rehashes_keeps_a_password_changed_meanwhile(
+    client: TestClient, session: Session, run_before: RunBefore
+) -> None:
+    outdated = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+    user = UserFactory.create(username="user", hashed_password=outdated)
+    change = "UPDATE users SET hashed_password = 'changed', token_version = 1"
+    run_before("UPDATE users", change)
 
     response = client.post("/auth/token", data={"username": "user", "password": PASSWORD})
 
-    assert response.status_code == 401
+    assert response.status_code == 200
     assert session.get_one(User, user.id).hashed_password == "changed"
+    token = {"Authorization": f"Bearer {response.json()['access_token']}"}
+    assert client.get("/users/me", headers=token).status_code == 401
 
 
-def test_admin_cannot_leave_when_the_other_one_left_first(
-    admin_client: TestClient, admin: User, session: Session, meanwhile: Meanwhile
+def test_user_who_became_the_last_admin_meanwhile_cannot_leave(
+    user_client: TestClient, user: User, session: Session, run_before: RunBefore
 ) -> None:
-    other = UserFactory.create(admin=True)
-    meanwhile("SELECT users.id", f"UPDATE users SET is_admin = FALSE WHERE id = {other.id}")
-
-    response = admin_client.delete("/users/me")
-
-    assert response.status_code == 409
-    assert session.get(User, admin.id) is not None
-
-
-def test_user_who_became_the_last_admin_cannot_leave(
-    user_client: TestClient, user: User, session: Session, meanwhile: Meanwhile
-) -> None:
-    meanwhile("SELECT users.id", f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
+    run_before("SELECT users.id \n", f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
 
     response = user_client.delete("/users/me")
 
     assert response.status_code == 409
+    assert response.json() == {"detail": "The last admin cannot be removed"}
     assert session.get(User, user.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/users/me", None),
+        ("DELETE", "/admin/users/{admin_id}", None),
+        ("PATCH", "/admin/users/{admin_id}", {"is_admin": False}),
+    ],
+)
+def test_admin_stays_when_the_other_admin_left_meanwhile(
+    method: str,
+    path: str,
+    body: dict[str, bool] | None,
+    admin_client: TestClient,
+    admin: User,
+    session: Session,
+    run_before: RunBefore,
+) -> None:
+    other = UserFactory.create(admin=True)
+    run_before("SELECT users.id \n", f"UPDATE users SET is_admin = FALSE WHERE id = {other.id}")
+
+    response = admin_client.request(method, path.format(admin_id=admin.id), json=body)
+
+    assert response.status_code == 409
+    assert response.json() == {"detail": "The last admin cannot be removed"}
+    assert session.get_one(User, admin.id).is_admin is True

@@ -33,7 +33,9 @@ def test_publishing_a_post_needs_a_token(client: TestClient, session: Session) -
 
 
 def test_white_space_around_a_post_is_stripped(user_client: TestClient) -> None:
-    response = user_client.post("/posts", json={"title": "  Hello  ", "content": "\n\tFirst line\n\nLast line \n"})
+    response = user_client.post(
+        "/posts", json={"title": "  Hello  ", "content": "\n\tFirst line\n\nLast line \n"}
+    )
 
     assert response.json()["title"] == "Hello"
     assert response.json()["content"] == "First line\n\nLast line"
@@ -59,7 +61,9 @@ def test_everyone_can_read_a_post(client: TestClient) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_unknown_post_is_not_found(user_client: TestClient, method: str) -> None:
-    response = user_client.request(method, "/posts/999999999", json={} if method == "PATCH" else None)
+    response = user_client.request(
+        method, "/posts/999999999", json={} if method == "PATCH" else None
+    )
 
     assert response.status_code == 404
     assert response.json() == {"detail": "Post not found"}
@@ -115,7 +119,9 @@ def test_page_holds_fifty_posts_unless_told_otherwise(
 def test_link_leads_to_the_next_page_and_keeps_the_other_parameters(
     client: TestClient, user: User, order: str
 ) -> None:
-    posts = sorted((post.id for post in PostFactory.create_batch(3, author=user)), reverse=order == "newest")
+    posts = sorted(
+        (post.id for post in PostFactory.create_batch(3, author=user)), reverse=order == "newest"
+    )
     PostFactory.create_batch(2)
 
     first = client.get("/posts", params={"user_id": user.id, "order": order, "limit": 2})
@@ -147,7 +153,9 @@ def test_author_can_update_post(user_client: TestClient, user: User, session: Se
     assert (stored.title, stored.content) == ("After", "Unchanged.")
 
 
-def test_empty_update_changes_nothing(user_client: TestClient, user: User, session: Session) -> None:
+def test_empty_update_changes_nothing(
+    user_client: TestClient, user: User, session: Session
+) -> None:
     post = PostFactory.create(author=user, title="Before")
 
     response = user_client.patch(f"/posts/{post.id}", json={})

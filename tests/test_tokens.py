@@ -17,16 +17,27 @@ from tests.factories import UserFactory
 KEY = settings.secret_key.get_secret_value()
 
 
-def sign(user: User, *, key: bytes = KEY, algorithm: str = "HS256", drop: str = "", **changes: object) -> str:
+def sign(
+    user: User, *, key: bytes = KEY, algorithm: str = "HS256", drop: str = "", **changes: object
+) -> str:
     now = datetime.now(UTC)
-    payload = {"sub": str(user.id), "version": 0, "iat": now, "exp": now + timedelta(minutes=1)} | changes
+    payload = {
+        "sub": str(user.id),
+        "version": user.token_version,
+        "iat": now,
+        "exp": now + timedelta(minutes=1),
+    } | changes
     payload.pop(drop, None)
     return jwt.encode(payload, key, algorithm)
 
 
 def unsigned(user: User) -> str:
     _, payload, _ = sign(user).split(".")
-    none = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
+    none = (
+        base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode())
+        .decode()
+        .rstrip("=")
+    )
     return f"{none}.{payload}."
 
 
@@ -89,7 +100,9 @@ def test_request_without_a_bearer_token_is_refused(client: TestClient, authoriza
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_token_of_a_deleted_user_is_refused(client: TestClient, user: User, admin_client: TestClient) -> None:
+def test_token_of_a_deleted_user_is_refused(
+    client: TestClient, user: User, admin_client: TestClient
+) -> None:
     token = create_token(user.id, user.token_version)
     admin_client.delete(f"/admin/users/{user.id}")
 
@@ -99,4 +112,9 @@ def test_token_of_a_deleted_user_is_refused(client: TestClient, user: User, admi
 def test_token_says_when_it_was_issued_and_when_it_ends(user: User) -> None:
     payload = jwt.decode(create_token(user.id, 3), KEY, algorithms=["HS256"])
 
-    assert payload == {"sub": str(user.id), "version": 3, "iat": payload["iat"], "exp": payload["iat"] + 1800}
+    assert payload == {
+        "sub": str(user.id),
+        "version": 3,
+        "iat": payload["iat"],
+        "exp": payload["iat"] + 1800,
+    }

@@ -1,4 +1,4 @@
-"""What the app takes and what it refuses: at each bound, and far beyond what a well-meaning client sends."""
+"""What the app accepts and what it refuses, at every bound and far beyond."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.factories import PASSWORD, PostFactory
 
 JSON = {"Content-Type": "application/json"}
 FORM = "application/x-www-form-urlencoded"
-REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": "12345678"}
+REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
 POST = {"title": "Hello", "content": "My first post."}
 # Each text field: where it is sent, the method, the rest of the body, its name.
 TEXTS = {
@@ -28,7 +28,7 @@ MANY_SCRIPTS = "Ελληνικά 中文 עברית हिन्दी 👩🏽�
 
 
 def send(client: TestClient, field: str, value: object) -> Any:
-    """Send a body that is valid but for this field; other than a client, `json.dumps` also writes what is no JSON."""
+    """Send a body that is valid except for this field. `json.dumps` also writes NaN."""
     request_line, body = TEXTS[field]
     method, path = request_line.split()
     return client.request(method, path, content=json.dumps(body | {field: value}), headers=JSON)
@@ -41,7 +41,7 @@ def send(client: TestClient, field: str, value: object) -> Any:
         ("username", "a" * 50),
         ("username", "A.b_c-9"),
         ("email", f"{'a' * 64}@{'b' * 43}.example.com"),
-        ("password", "x" * 8),
+        ("password", "q1w8e7r5"),
         ("password", "x" * 128),
         ("password", " " * 8),
         ("password", MANY_SCRIPTS),
@@ -55,7 +55,9 @@ def send(client: TestClient, field: str, value: object) -> Any:
         ("content", "line\n\tline\r\nline"),
     ],
 )
-def test_text_within_its_bounds_is_accepted(user_client: TestClient, field: str, value: str) -> None:
+def test_text_within_its_bounds_is_accepted(
+    user_client: TestClient, field: str, value: str
+) -> None:
     response = send(user_client, field, value)
 
     assert response.status_code == 201
@@ -99,10 +101,16 @@ def test_text_within_its_bounds_is_accepted(user_client: TestClient, field: str,
         ("content", "x" * 50_001),
         ("content", ["x"]),
         ("content", None),
-        *[(field, value) for field in TEXTS for value in ("before\ud800after", "\udfff", float("nan"), True)],
+        *[
+            (field, value)
+            for field in TEXTS
+            for value in ("before\ud800after", "\udfff", float("nan"), True)
+        ],
     ],
 )
-def test_text_outside_its_bounds_is_refused(user_client: TestClient, field: str, value: object) -> None:
+def test_text_outside_its_bounds_is_refused(
+    user_client: TestClient, field: str, value: object
+) -> None:
     response = send(user_client, field, value)
 
     assert response.status_code == 422
@@ -111,13 +119,19 @@ def test_text_outside_its_bounds_is_refused(user_client: TestClient, field: str,
 
 @pytest.mark.parametrize("field", TEXTS)
 def test_control_characters_are_refused(user_client: TestClient, field: str) -> None:
-    accepted = [c for c in CONTROLS if send(user_client, field, TEXTS[field][1][field] + c + "x").status_code != 422]
+    accepted = [
+        c
+        for c in CONTROLS
+        if send(user_client, field, TEXTS[field][1][field] + c + "x").status_code != 422
+    ]
 
     assert accepted == (["\t", "\n", "\r"] if field == "content" else [])
 
 
 @pytest.mark.parametrize(("field", "kept"), [("title", "Hello"), ("content", "My first post.")])
-def test_white_space_around_a_post_is_stripped(user_client: TestClient, field: str, kept: str) -> None:
+def test_white_space_around_a_post_is_stripped(
+    user_client: TestClient, field: str, kept: str
+) -> None:
     response = send(user_client, field, f"  \u3000{kept}\u00a0 ")
 
     assert response.status_code == 201
@@ -134,13 +148,19 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("field", ["id", "user_id", "hashed_password", "cls", "self", "", "\x00", "\ud800"])
+@pytest.mark.parametrize(
+    "field", ["id", "user_id", "hashed_password", "cls", "self", "", "\x00", "\ud800"]
+)
 @pytest.mark.parametrize("operation", BODIES)
-def test_unknown_field_is_refused(operation: str, field: str, admin_client: TestClient, admin: User) -> None:
+def test_unknown_field_is_refused(
+    operation: str, field: str, admin_client: TestClient, admin: User
+) -> None:
     post = PostFactory.create(author=admin)
     method, path = operation.format(post_id=post.id, user_id=admin.id).split()
 
-    response = admin_client.request(method, path, content=json.dumps(BODIES[operation] | {field: 1}), headers=JSON)
+    response = admin_client.request(
+        method, path, content=json.dumps(BODIES[operation] | {field: 1}), headers=JSON
+    )
 
     assert response.status_code == 422
 
@@ -153,7 +173,13 @@ def test_nobody_makes_himself_admin(operation: str, user_client: TestClient) -> 
 
     assert response.status_code == 422
     assert response.json() == {
-        "detail": [{"type": "extra_forbidden", "loc": ["body", "is_admin"], "msg": "Extra inputs are not permitted"}]
+        "detail": [
+            {
+                "type": "extra_forbidden",
+                "loc": ["body", "is_admin"],
+                "msg": "Extra inputs are not permitted",
+            }
+        ]
     }
 
 
@@ -170,14 +196,18 @@ def test_nobody_makes_himself_admin(operation: str, user_client: TestClient) -> 
 def test_null_is_no_change(path: str, field: str, admin_client: TestClient, admin: User) -> None:
     post = PostFactory.create(author=admin)
 
-    response = admin_client.patch(path.format(post_id=post.id, user_id=admin.id), json={field: None})
+    response = admin_client.patch(
+        path.format(post_id=post.id, user_id=admin.id), json={field: None}
+    )
 
     assert response.status_code == 422
     assert [reason["loc"] for reason in response.json()["detail"]] == [["body", field]]
 
 
 @pytest.mark.parametrize("path", ["/users/me", "/posts/{post_id}", "/admin/users/{user_id}"])
-def test_empty_patch_changes_nothing(path: str, admin_client: TestClient, admin: User, session: Session) -> None:
+def test_empty_patch_changes_nothing(
+    path: str, admin_client: TestClient, admin: User, session: Session
+) -> None:
     post = PostFactory.create(author=admin)
 
     response = admin_client.patch(path.format(post_id=post.id, user_id=admin.id), json={})
@@ -188,19 +218,44 @@ def test_empty_patch_changes_nothing(path: str, admin_client: TestClient, admin:
 
 
 @pytest.mark.parametrize("value", ["true", "yes", 1, 0, "", []])
-def test_only_true_and_false_make_an_admin_or_not(value: object, admin_client: TestClient, admin: User) -> None:
+def test_only_true_and_false_make_an_admin_or_not(
+    value: object, admin_client: TestClient, admin: User
+) -> None:
     response = admin_client.patch(f"/admin/users/{admin.id}", json={"is_admin": value})
 
     assert response.status_code == 422
 
 
 @pytest.mark.parametrize(
-    "path_id", ["0", "-1", str(2**63), "9" * 5_000, "1.5", "1e3", "0x1", "one", "null", "%00", "%FF", "%D9%A1"]
+    "path_id",
+    [
+        "0",
+        "-1",
+        str(2**63),
+        "9" * 5_000,
+        "1.5",
+        "1e3",
+        "0x1",
+        "one",
+        "null",
+        "%00",
+        "%FF",
+        "%D9%A1",
+    ],
 )
 @pytest.mark.parametrize(
-    "operation", ["GET /posts/", "PATCH /posts/", "DELETE /posts/", "PATCH /admin/users/", "DELETE /admin/users/"]
+    "operation",
+    [
+        "GET /posts/",
+        "PATCH /posts/",
+        "DELETE /posts/",
+        "PATCH /admin/users/",
+        "DELETE /admin/users/",
+    ],
 )
-def test_id_that_no_row_can_have_is_refused(operation: str, path_id: str, admin_client: TestClient) -> None:
+def test_id_that_no_row_can_have_is_refused(
+    operation: str, path_id: str, admin_client: TestClient
+) -> None:
     method, path = operation.split()
 
     response = admin_client.request(method, path + path_id, json={} if method == "PATCH" else None)
@@ -217,7 +272,9 @@ def test_greatest_id_may_be_asked_for(path: str, admin_client: TestClient) -> No
 
 @pytest.mark.parametrize("path", ["/posts", "/admin/users"])
 @pytest.mark.parametrize("query", ["limit=1", "limit=100", "after=0", f"after={2**63 - 1}"])
-def test_page_within_its_bounds_is_answered(path: str, query: str, admin_client: TestClient) -> None:
+def test_page_within_its_bounds_is_answered(
+    path: str, query: str, admin_client: TestClient
+) -> None:
     response = admin_client.get(f"{path}?{query}")
 
     assert response.status_code == 200
@@ -239,15 +296,15 @@ def test_page_within_its_bounds_is_answered(path: str, query: str, admin_client:
         *[("/posts", "order", value) for value in ("", "random", "OLDEST", "%00")],
     ],
 )
-def test_page_outside_its_bounds_is_refused(path: str, parameter: str, value: str, admin_client: TestClient) -> None:
+def test_page_outside_its_bounds_is_refused(
+    path: str, parameter: str, value: str, admin_client: TestClient
+) -> None:
     response = admin_client.get(f"{path}?{parameter}={value}")
 
     assert response.status_code == 422
     assert [reason["loc"] for reason in response.json()["detail"]] == [["query", parameter]]
 
 
-# Python reads JSON as deep as this, but what is deeper than its stack, or has too many digits, is no JSON to it.
-TOO_DEEP = b"[" * 100_000
 TOO_LONG = b" " * 3_000_000
 
 
@@ -262,7 +319,7 @@ TOO_LONG = b" " * 3_000_000
         (b'"title"', 422),
         (b"9" * 5_000, 400),
         (b'{"title": "\xff"}', 400),
-        (TOO_DEEP, 400),
+        (b"[" * 15_000, 400),
         (TOO_LONG, 413),
     ],
     ids=lambda value: repr(value)[:20],
@@ -327,14 +384,22 @@ def test_body_sent_in_parts_is_measured_too(user_client: TestClient) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_broken_login_is_refused(body: bytes, media_type: str, status: int, client: TestClient, user: User) -> None:
+def test_broken_login_is_refused(
+    body: bytes, media_type: str, status: int, client: TestClient, user: User
+) -> None:
     response = client.post("/auth/token", content=body, headers={"Content-Type": media_type})
 
     assert response.status_code == status
 
 
 def test_other_fields_of_a_login_are_ignored(client: TestClient, user: User) -> None:
-    form = {"grant_type": "password", "scope": "", "client_id": "x", "username": "user", "password": PASSWORD}
+    form = {
+        "grant_type": "password",
+        "scope": "",
+        "client_id": "x",
+        "username": "user",
+        "password": PASSWORD,
+    }
 
     response = client.post("/auth/token", data=form)
 
@@ -344,9 +409,21 @@ def test_other_fields_of_a_login_are_ignored(client: TestClient, user: User) -> 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/auth/register", {"json": REGISTRATION | {"password": "secret", "unknown": "secret"}}),
-        ("POST", "/auth/token", {"data": {"username": "secret secret", "password": "secret" * 100}}),
-        ("PUT", "/users/me/password", {"json": {"current_password": "secret\0", "new_password": "secret"}}),
+        (
+            "POST",
+            "/auth/register",
+            {"json": REGISTRATION | {"password": "secret", "unknown": "secret"}},
+        ),
+        (
+            "POST",
+            "/auth/token",
+            {"data": {"username": "secret secret", "password": "secret" * 100}},
+        ),
+        (
+            "PUT",
+            "/users/me/password",
+            {"json": {"current_password": "secret\0", "new_password": "secret"}},
+        ),
         ("PUT", "/users/me/password", {"json": "secret"}),
         ("PATCH", "/users/me", {"json": {"username": "secret!", "email": "secret"}}),
         ("POST", "/posts", {"content": b'{"secret', "headers": JSON}),
@@ -369,7 +446,11 @@ def test_refusal_says_where_and_why(user_client: TestClient) -> None:
     assert response.status_code == 422
     assert response.json() == {
         "detail": [
-            {"type": "string_too_short", "loc": ["body", "title"], "msg": "String should have at least 1 character"},
+            {
+                "type": "string_too_short",
+                "loc": ["body", "title"],
+                "msg": "String should have at least 1 character",
+            },
             {"type": "missing", "loc": ["body", "content"], "msg": "Field required"},
         ]
     }

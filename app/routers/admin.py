@@ -1,37 +1,63 @@
-from fastapi import APIRouter, status
+from collections.abc import Sequence
+from typing import Annotated
 
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import col, select
+
+from app import errors
 from app.database import SessionDep
-from app.dependencies import AdminUser, ReadPage, RequestedUser, keep_an_admin
-from app.errors import INVALID, INVALID_BODY, LAST_ADMIN, UNAUTHORIZED, UNAVAILABLE, error
+from app.dependencies import AdminUser, Page, RequestedUser, keep_an_admin
 from app.models import User, UserAdminUpdate, UserPublic
 
 router = APIRouter(
     prefix="/admin/users",
     tags=["admin"],
-    responses=UNAUTHORIZED | error(403, "Admin access required") | INVALID | UNAVAILABLE,
+    responses=errors.document(
+        errors.InvalidToken, errors.AdminRequired, errors.DatabaseUnavailable
+    ),
 )
 
-USER_NOT_FOUND = error(404, "User not found")
+
+@router.get("", summary="List users", response_model=list[UserPublic])
+def list_users(
+    admin: AdminUser,
+    page: Annotated[Page, Query()],
+    session: SessionDep,
+    request: Request,
+    response: Response,
+) -> Sequence[User]:
+    """List all accounts, oldest first."""
+    users = session.exec(page.select(select(User), col(User.id))).all()
+    return page.finish(users, request, response)
 
 
-@router.get("", response_model=list[UserPublic])
-async def list_users(admin: AdminUser, read_page: ReadPage) -> list[dict[str, object]]:
-    """List all accounts, the oldest first."""
-    return await read_page(User, UserPublic)
-
-
-@router.patch("/{user_id}", response_model=UserPublic, responses=INVALID_BODY | USER_NOT_FOUND | LAST_ADMIN)
-def update_user(user_in: UserAdminUpdate, admin: AdminUser, user: RequestedUser, session: SessionDep) -> User:
-    """Make a user admin, or no longer admin."""
+@router.patch(
+    "/{user_id}",
+    summary="Update a user",
+    response_model=UserPublic,
+    responses=errors.document(
+        errors.UnreadableBody, errors.UserNotFound, errors.LastAdmin, errors.Conflict
+    ),
+)
+def update_user(
+    user_in: UserAdminUpdate, admin: AdminUser, user: RequestedUser, session: SessionDep
+) -> User:
+    """Make a user an admin, or take the right away."""
     if user_in.is_admin is False:
         keep_an_admin(user, session)
-    user.sqlmodel_update(user_in.model_dump())
+    user.sqlmodel_update(user_in.model_dump(exclude_unset=True))
     session.commit()
     return user
 
 
-@router.delete("/{user_id}", status_code=status.HTTP_204_NO_CONTENT, responses=USER_NOT_FOUND | LAST_ADMIN)
+@router.delete(
+    "/{user_id}",
+    summary="Delete a user",
+    status_code=204,
+    responses=errors.document(errors.UserNotFound, errors.LastAdmin, errors.Conflict),
+)
 def delete_user(admin: AdminUser, user: RequestedUser, session: SessionDep) -> None:
-    """Delete an account and all its posts."""
+    """Delete an account and all of its posts."""
     keep_an_admin(user, session)
-    user.delete(session)
+    session.delete(user)
+    session.commit()

@@ -1,39 +1,98 @@
-from fastapi import APIRouter, Response, status
+import logging
 
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select, update
+
+from app import errors, security
 from app.config import settings
-from app.database import SessionDep, lock_database
-from app.dependencies import HashingTurn, LoginUser, commit_user
-from app.errors import INVALID_BODY, PUBLIC, TOO_MANY_FAILURES, UNAVAILABLE, USER_CONFLICT, error
-from app.models import Token, User, UserCreate, UserPublic
-from app.security import create_token, hash_password
+from app.database import SessionDep, lock_users
+from app.dependencies import ClientAddress, CurrentUser, HashingSlot, LoginFormDep, limit_logins
+from app.models import Token, User, UserCreate, UserPublic, new_token_version
 
-router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[HashingTurn], responses=INVALID_BODY | UNAVAILABLE)
+logger = logging.getLogger(__name__)
 
-TOO_MANY_FIELDS = error(400, "Too many fields. Maximum number of fields is 1000.")
-WRONG_LOGIN = error(401, "Incorrect username or password")
+router = APIRouter(
+    prefix="/auth",
+    tags=["auth"],
+    responses=errors.document(errors.DatabaseUnavailable),
+    # In some of the charsets that a client can name, Python decodes a form of 1 MiB in a minute.
+    max_body_size=16 * 1024,
+)
 
 
 @router.post(
     "/register",
+    summary="Register",
     response_model=UserPublic,
-    status_code=status.HTTP_201_CREATED,
-    responses=USER_CONFLICT,
-    openapi_extra=PUBLIC,
+    status_code=201,
+    dependencies=[HashingSlot],
+    responses=errors.document(errors.UnreadableBody, errors.UserExists, errors.Conflict),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
-    """Create an account. Whoever registers first becomes admin."""
-    user = User.model_validate(user_in, update={"hashed_password": hash_password(user_in.password)})
-    if settings.first_user_is_admin and not User.exists(session):
-        lock_database(session)
-        user.is_admin = not User.exists(session)
+    """Create an account. The first user to register becomes an admin."""
+    if security.is_weak(user_in.password, user_in.username):
+        raise errors.WeakPassword("password")
+    user = User(
+        username=user_in.username,
+        email=user_in.email,
+        hashed_password=security.hash_password(user_in.password),
+    )
+    any_user = select(User.id).limit(1)
+    if settings.first_user_is_admin and session.exec(any_user).first() is None:
+        # Others may be registering first, too: lock, and look again.
+        lock_users(session)
+        user.is_admin = session.exec(any_user).first() is None
     session.add(user)
-    commit_user(session)
+    try:
+        session.commit()
+    except IntegrityError as error:
+        raise errors.UserExists from error
     return user
 
 
-@router.post("/token", responses=TOO_MANY_FIELDS | WRONG_LOGIN | TOO_MANY_FAILURES, openapi_extra=PUBLIC)
-async def create_access_token(user: LoginUser, response: Response) -> Token:
-    """Exchange a username and a password for a token, to be sent as `Authorization: Bearer`."""
+@router.post(
+    "/token",
+    summary="Log in",
+    dependencies=[Depends(limit_logins), HashingSlot],
+    responses=errors.document(
+        errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailedLogins
+    ),
+)
+def log_in(
+    form: LoginFormDep, address: ClientAddress, session: SessionDep, response: Response
+) -> Token:
+    """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
+    # Again, as other logins may have failed while this one waited for its hashing slot.
+    limit_logins(form, address)
+    user = session.exec(select(User).where(User.has_name(form.username))).one_or_none()
+    hashed_password = user.hashed_password if user else security.unknown_user_hash()
+    if not security.verify_password(form.password, hashed_password) or user is None:
+        # Not the name in the log: people type their password there by mistake.
+        logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
+        security.failures_by_name.count(address, form.username.lower())
+        security.failures_by_address.count(address)
+        raise errors.IncorrectLogin
+    if security.needs_rehash(user.hashed_password):
+        # A password that was changed meanwhile stays as it is.
+        is_unchanged = col(User.hashed_password) == user.hashed_password
+        statement = update(User).where(col(User.id) == user.id, is_unchanged)
+        session.exec(statement.values(hashed_password=security.hash_password(form.password)))
+        session.commit()
     response.headers["Cache-Control"] = "no-store"
-    expires_in = 60 * settings.access_token_expire_minutes
-    return Token(access_token=create_token(user.id, user.token_version), expires_in=expires_in)
+    return Token(
+        access_token=security.create_token(user.id, user.token_version),
+        expires_in=60 * settings.access_token_expire_minutes,
+    )
+
+
+@router.delete(
+    "/tokens",
+    summary="Log out everywhere",
+    status_code=204,
+    responses=errors.document(errors.InvalidToken, errors.Conflict),
+)
+def delete_tokens(user: CurrentUser, session: SessionDep) -> None:
+    """End all of your tokens, on all devices."""
+    user.token_version = new_token_version()
+    session.commit()

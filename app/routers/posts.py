@@ -1,58 +1,103 @@
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, status
-from fastapi.concurrency import run_in_threadpool
-from sqlmodel import col
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+from sqlalchemy import Row
+from sqlalchemy import select as select_columns
+from sqlmodel import SQLModel
 
+from app import errors
 from app.database import SessionDep
-from app.dependencies import CurrentUser, DeletablePost, EditablePost, ReadPage, RequestedPost
-from app.errors import INVALID, INVALID_BODY, PUBLIC, UNAUTHORIZED, UNAVAILABLE, Responses, error
+from app.dependencies import CurrentUser, DeletablePost, EditablePost, Page, RequestedPost
 from app.models import Id, Post, PostCreate, PostPublic, PostUpdate
 
-router = APIRouter(prefix="/posts", tags=["posts"], responses=INVALID | UNAVAILABLE)
+router = APIRouter(
+    prefix="/posts", tags=["posts"], responses=errors.document(errors.DatabaseUnavailable)
+)
 
-POST_NOT_FOUND = error(404, "Post not found")
+# A list reads the table's columns. Making objects of 50 rows takes twice the time of reading them.
+posts = SQLModel.metadata.tables["posts"]
 
 
-def own_post(action: str) -> Responses:
-    return UNAUTHORIZED | error(403, f"Only the owner or an admin can {action} this post") | POST_NOT_FOUND
-
-
-@router.post("", response_model=PostPublic, status_code=status.HTTP_201_CREATED, responses=INVALID_BODY | UNAUTHORIZED)
-async def create_post(post_in: PostCreate, user: CurrentUser, session: SessionDep) -> Post:
+@router.post(
+    "",
+    summary="Create a post",
+    response_model=PostPublic,
+    status_code=201,
+    responses=errors.document(errors.UnreadableBody, errors.InvalidToken, errors.Conflict),
+)
+def create_post(
+    post_in: PostCreate,
+    user: CurrentUser,
+    session: SessionDep,
+    request: Request,
+    response: Response,
+) -> Post:
     """Publish a post under your name."""
-    post = Post.model_validate(post_in, update={"user_id": user.id})
+    post = Post(title=post_in.title, content=post_in.content, user_id=user.id)
     session.add(post)
-    await run_in_threadpool(session.commit)
+    session.commit()
+    response.headers["Location"] = f"{request.url.path}/{post.id}"
     return post
 
 
-@router.get("", response_model=list[PostPublic], openapi_extra=PUBLIC)
-async def list_posts(
-    read_page: ReadPage,
-    user_id: Annotated[Id | None, Query(description="Only the posts of this user.")] = None,
-    order: Annotated[Literal["oldest", "newest"], Query(description="Which posts come first.")] = "oldest",
-) -> list[dict[str, object]]:
+class PostPage(Page):
+    user_id: Id | None = Field(default=None, description="Only the posts of this user.")
+    order: Literal["oldest", "newest"] = Field("oldest", description="Which posts come first.")
+
+
+@router.get("", summary="List posts", response_model=list[PostPublic])
+def list_posts(
+    page: Annotated[PostPage, Query()], session: SessionDep, request: Request, response: Response
+) -> Sequence[Row[Any]]:
     """List the posts of all users, or of one."""
-    author = [] if user_id is None else [col(Post.user_id) == user_id]
-    return await read_page(Post, PostPublic, *author, newest=order == "newest")
+    query = select_columns(posts)
+    if page.user_id is not None:
+        query = query.where(posts.c.user_id == page.user_id)
+    query = page.select(query, posts.c.id, newest_first=page.order == "newest")
+    return page.finish(session.execute(query).all(), request, response)
 
 
-@router.get("/{post_id}", response_model=PostPublic, responses=POST_NOT_FOUND, openapi_extra=PUBLIC)
+@router.get(
+    "/{post_id}",
+    summary="Read a post",
+    response_model=PostPublic,
+    responses=errors.document(errors.PostNotFound),
+)
 async def read_post(post: RequestedPost) -> Post:
-    """Read one post."""
+    """Return one post."""
     return post
 
 
-@router.patch("/{post_id}", response_model=PostPublic, responses=INVALID_BODY | own_post("update"))
+@router.patch(
+    "/{post_id}",
+    summary="Update a post",
+    response_model=PostPublic,
+    responses=errors.document(
+        errors.UnreadableBody,
+        errors.InvalidToken,
+        errors.NotYourPostToUpdate,
+        errors.PostNotFound,
+        errors.Conflict,
+    ),
+)
 def update_post(post_in: PostUpdate, post: EditablePost, session: SessionDep) -> Post:
-    """Change the given fields of a post and leave the others as they are."""
-    post.sqlmodel_update(post_in.model_dump())
+    """Change the given fields of a post."""
+    post.sqlmodel_update(post_in.model_dump(exclude_unset=True))
     session.commit()
     return post
 
 
-@router.delete("/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=own_post("delete"))
+@router.delete(
+    "/{post_id}",
+    summary="Delete a post",
+    status_code=204,
+    responses=errors.document(
+        errors.InvalidToken, errors.NotYourPostToDelete, errors.PostNotFound, errors.Conflict
+    ),
+)
 def delete_post(post: DeletablePost, session: SessionDep) -> None:
     """Delete a post."""
-    post.delete(session)
+    session.delete(post)
+    session.commit()

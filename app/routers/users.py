@@ -1,41 +1,90 @@
-from fastapi import APIRouter, Depends, status
+import logging
 
+from fastapi import APIRouter, Depends
+from sqlalchemy.exc import IntegrityError
+
+from app import errors, security
 from app.database import SessionDep
-from app.dependencies import ConfirmedPassword, CurrentUser, HashingTurn, commit_user, get_claims, keep_an_admin
-from app.errors import INVALID_BODY, LAST_ADMIN, TOO_MANY_FAILURES, UNAUTHORIZED, UNAVAILABLE, USER_CONFLICT, error
-from app.models import User, UserPublic, UserUpdate
-from app.security import hash_password
+from app.dependencies import (
+    ClientAddress,
+    CurrentUser,
+    HashingSlot,
+    TokenClaims,
+    keep_an_admin,
+    limit_password_changes,
+)
+from app.models import PasswordUpdate, User, UserPublic, UserUpdate, new_token_version
 
-router = APIRouter(prefix="/users", tags=["users"], responses=UNAUTHORIZED | UNAVAILABLE)
+logger = logging.getLogger(__name__)
+
+router = APIRouter(
+    prefix="/users/me",
+    tags=["users"],
+    responses=errors.document(errors.InvalidToken, errors.DatabaseUnavailable),
+    max_body_size=16 * 1024,
+)
 
 
-@router.get("/me", response_model=UserPublic)
+@router.get("", summary="Read your account", response_model=UserPublic)
 async def read_current_user(user: CurrentUser) -> User:
-    """Read your own account."""
+    """Return the account that the token belongs to."""
     return user
 
 
-@router.patch("/me", response_model=UserPublic, responses=INVALID_BODY | USER_CONFLICT)
+@router.patch(
+    "",
+    summary="Update your account",
+    response_model=UserPublic,
+    responses=errors.document(errors.UnreadableBody, errors.UserExists, errors.Conflict),
+)
 def update_current_user(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> User:
-    """Change your username or e-mail address, or both."""
-    user.sqlmodel_update(user_in.model_dump())
-    commit_user(session)
+    """Change your username, your email address, or both."""
+    user.sqlmodel_update(user_in.model_dump(exclude_unset=True))
+    try:
+        session.commit()
+    except IntegrityError as error:
+        raise errors.UserExists from error
     return user
 
 
 @router.put(
-    "/me/password",
-    status_code=status.HTTP_204_NO_CONTENT,
-    dependencies=[Depends(get_claims), HashingTurn],
-    responses=INVALID_BODY | error(403, "Current password is incorrect") | TOO_MANY_FAILURES,
+    "/password",
+    summary="Change your password",
+    status_code=204,
+    dependencies=[Depends(limit_password_changes), HashingSlot],
+    responses=errors.document(
+        errors.UnreadableBody, errors.IncorrectPassword, errors.Conflict, errors.TooManyFailedLogins
+    ),
 )
-def update_password(password_in: ConfirmedPassword, user: CurrentUser, session: SessionDep) -> None:
-    """Change your password. Every token issued before stops working."""
-    user.store_hash(session, hash_password(password_in.new_password), user.token_version + 1)
+def update_password(
+    password_in: PasswordUpdate,
+    claims: TokenClaims,
+    user: CurrentUser,
+    address: ClientAddress,
+    session: SessionDep,
+) -> None:
+    """Change your password. All of your tokens stop working, so log in again."""
+    # Again, as other attempts may have failed while this one waited for its hashing slot.
+    limit_password_changes(claims, address)
+    if not security.verify_password(password_in.current_password, user.hashed_password):
+        logger.warning("Refused a new password from %s for user %s", address, user.id)
+        security.failures_by_user.count(str(user.id))
+        raise errors.IncorrectPassword
+    if security.is_weak(password_in.new_password, user.username):
+        raise errors.WeakPassword("new_password")
+    user.hashed_password = security.hash_password(password_in.new_password)
+    user.token_version = new_token_version()
+    session.commit()
 
 
-@router.delete("/me", status_code=status.HTTP_204_NO_CONTENT, responses=LAST_ADMIN)
+@router.delete(
+    "",
+    summary="Delete your account",
+    status_code=204,
+    responses=errors.document(errors.LastAdmin, errors.Conflict),
+)
 def delete_current_user(user: CurrentUser, session: SessionDep) -> None:
-    """Delete your account and all its posts."""
+    """Delete your account and all of your posts."""
     keep_an_admin(user, session)
-    user.delete(session)
+    session.delete(user)
+    session.commit()

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from tests.factories import PASSWORD
-from tests.server import running_server
+from tests.system.server import running_server
 
-# Skipped as a whole, the module counts as no test at all: run alone, it then ends with status 5 and not with 0.
-playwright = pytest.importorskip("playwright.sync_api", reason="not run: `uv sync --group browser` brings Playwright")
+# Without Playwright the whole module is skipped, so that running it alone ends with status 5.
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="not run: `uv sync --group browser` brings Playwright"
+)
 if not (chromium := shutil.which("chromium")):
     pytest.skip("not run: there is no chromium on the PATH", allow_module_level=True)
 
@@ -30,7 +32,9 @@ def url(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def page() -> Iterator[Any]:
     with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox", ONLY_THIS_HOST])
+        browser = tool.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", ONLY_THIS_HOST]
+        )
         yield browser.new_page()
         browser.close()
 
@@ -42,12 +46,17 @@ def execute(page: Any, operation: str, *, shows: str) -> None:
     if not execute.is_visible():
         block.locator(".opblock-summary-control").click()
     execute.click()
-    playwright.expect(block.locator(".live-responses-table tbody .response-col_status")).to_contain_text(shows)
+    playwright.expect(
+        block.locator(".live-responses-table tbody .response-col_status")
+    ).to_contain_text(shows)
 
 
 def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, url: str) -> None:
     messages, requests = [], []
-    page.on("console", lambda message: messages.append((message.type, message.text, message.location["url"])))
+    page.on(
+        "console",
+        lambda message: messages.append((message.type, message.text, message.location["url"])),
+    )
     page.on("pageerror", lambda error: messages.append(("error", error.message, url)))
     page.on("request", lambda request: requests.append(request.url))
 

@@ -1,8 +1,8 @@
-"""Measure what each operation costs: `uv run python -m tests.benchmark`.
+"""Measure what each operation costs: `uv run python -m tests.tools.benchmark`.
 
-First in this process, one request after the other and no socket; then by a server process on 16 connections, with the
-load from this process. On SQLite, or with TEST_DATABASE_URL on PostgreSQL. To see what a change costs, compare several
-runs with and without it, on one machine at rest.
+First it calls the app in this process, one request after the other. Then it starts a server and
+sends it requests on 16 connections. It uses SQLite, or PostgreSQL with TEST_DATABASE_URL. To see
+what a change costs, compare several runs with and without it on the same quiet machine.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from tempfile import TemporaryDirectory
 # One key for this process and for the server, so that the token made here works there.
 os.environ["SECRET_KEY"] = secrets.token_urlsafe(32)
 
+from sqlmodel import SQLModel
 from starlette.types import Message
 
-from app.database import build_engine, create_tables
 from app.main import app
 from app.models import User
 from app.security import create_token
-from tests.databases import new_database, used_by_app_and_factories
+from tests.databases import new_database, new_engine, used_by_app_and_factories
 from tests.factories import PASSWORD, PostFactory, UserFactory
-from tests.server import running_server
+from tests.system.server import running_server
 
 CONNECTIONS = 16
 ROWS = 60  # More than a page has.
@@ -62,15 +62,33 @@ OPERATIONS = [
     Operation("POST", "/posts", '{"title": "Post #", "content": "Some content."}'),
     Operation("PATCH", "/posts/1", '{"title": "Post #"}'),
     Operation("GET", "/admin/users"),
-    Operation("POST", "/auth/register", '{"username": "new#", "email": "new#@example.com", "password": "12345678"}'),
-    Operation("POST", "/auth/token", f"username=somebody&password={PASSWORD}", "application/x-www-form-urlencoded"),
+    Operation(
+        "POST",
+        "/auth/register",
+        '{"username": "new#", "email": "new#@example.com", "password": "12345678"}',
+    ),
+    Operation(
+        "POST",
+        "/auth/token",
+        f"username=somebody&password={PASSWORD}",
+        "application/x-www-form-urlencoded",
+    ),
 ]
 
 
 def call_app(operation: Operation, token: str) -> Send:
     """Prepare to call the app as a server would."""
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", operation.content_type.encode())]
-    scope = {"type": "http", "method": operation.method, "path": operation.path, "root_path": "", "query_string": b""}
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", operation.content_type.encode()),
+    ]
+    scope = {
+        "type": "http",
+        "method": operation.method,
+        "path": operation.path,
+        "root_path": "",
+        "query_string": b"",
+    }
     scope |= {"headers": headers, "client": ("127.0.0.1", 1)}
 
     async def send() -> int:
@@ -93,7 +111,8 @@ async def connect(url: str, operation: Operation, token: str) -> Send:
     """Open a connection to the server, to be used for one request after the other."""
     reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
     start = (
-        f"{operation.method} {operation.path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n"
+        f"{operation.method} {operation.path} HTTP/1.1\r\nhost: localhost\r\n"
+        f"authorization: Bearer {token}\r\n"
         f"content-type: {operation.content_type}\r\ncontent-length: "
     )
 
@@ -108,19 +127,23 @@ async def connect(url: str, operation: Operation, token: str) -> Send:
 
 
 def cpu_seconds_of(process: int) -> float:
-    """Return the CPU time that a process has used so far, or nan where Linux is not there to tell."""
+    """Return the CPU time that a process has used, or nan on systems other than Linux."""
     stat = Path(f"/proc/{process}/stat")
     times = stat.read_text().rpartition(")")[2].split()[11:13] if stat.exists() else ["nan"]
     return sum(map(float, times)) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(operation: Operation, sends: list[Send], seconds: float, process: int) -> dict[str, float]:
+async def measure(
+    operation: Operation, sends: list[Send], seconds: float, process: int
+) -> dict[str, float]:
     done = 0
 
     async def repeat(send: Send) -> None:
         nonlocal done
         while time.perf_counter() < end:
-            assert (status := await send()) < 300, f"{operation.method} {operation.path} answered {status}"
+            assert (status := await send()) < 300, (
+                f"{operation.method} {operation.path} answered {status}"
+            )
             done += 1
 
     for send in sends:
@@ -134,7 +157,9 @@ async def measure(operation: Operation, sends: list[Send], seconds: float, proce
     }
 
 
-async def measure_all(database_url: str, seconds: float, user: User) -> dict[str, list[dict[str, float]]]:
+async def measure_all(
+    database_url: str, seconds: float, user: User
+) -> dict[str, list[dict[str, float]]]:
     token, results = create_token(user.id, user.token_version), {}
     with running_server(database_url) as server:
         for operation in OPERATIONS:
@@ -143,7 +168,8 @@ async def measure_all(database_url: str, seconds: float, user: User) -> dict[str
             served = await measure(operation, connections, seconds, server.process.pid)
             figures = [*alone.values(), *served.values()]
             print(
-                f"{operation.method:6}{operation.path:16}" + "{:14,.0f}{:10.2f}{:18,.0f}{:10.2f}".format(*figures),
+                f"{operation.method:6}{operation.path:16}"
+                + "{:14,.0f}{:10.2f}{:18,.0f}{:10.2f}".format(*figures),
                 flush=True,
             )
             results[f"{operation.method} {operation.path}"] = [alone, served]
@@ -151,9 +177,13 @@ async def measure_all(database_url: str, seconds: float, user: User) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.tools.benchmark", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--seconds", type=float, default=2, help="for each figure (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures to this file, too"
+    )
     options = parser.parse_args()
 
     info = Path("/proc/cpuinfo")
@@ -165,18 +195,24 @@ def main() -> None:
         **{package: version(package) for package in ("fastapi", "sqlmodel", "uvicorn")},
     }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    print(f"{'':22}{'in process':>14}{'CPU ms':>10}{f'{CONNECTIONS} connections':>18}{'CPU ms':>10}")
-    with TemporaryDirectory() as directory, new_database(Path(directory)) as database_url:
-        engine = build_engine(database_url)
-        create_tables(engine)
-        with used_by_app_and_factories(engine):
-            user = UserFactory.create(username="somebody", admin=True)
-            UserFactory.create_batch(ROWS)
-            PostFactory.create_batch(ROWS, author=user)
-            results = asyncio.run(measure_all(database_url, options.seconds, user))
-        engine.dispose()
+    print(
+        f"{'':22}{'in process':>14}{'CPU ms':>10}{f'{CONNECTIONS} connections':>18}{'CPU ms':>10}"
+    )
+    with (
+        TemporaryDirectory() as directory,
+        new_database(Path(directory)) as database_url,
+        new_engine(database_url) as engine,
+        used_by_app_and_factories(engine),
+    ):
+        SQLModel.metadata.create_all(engine)
+        user = UserFactory.create(username="somebody", admin=True)
+        UserFactory.create_batch(ROWS)
+        PostFactory.create_batch(ROWS, author=user)
+        results = asyncio.run(measure_all(database_url, options.seconds, user))
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "operations": results}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({"machine": machine, "operations": results}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

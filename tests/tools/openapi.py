@@ -1,10 +1,10 @@
-"""Renew the snapshot of the OpenAPI document: `uv run python -m tests.openapi`."""
+"""Write the snapshot of the OpenAPI document: `uv run python -m tests.tools.openapi`."""
 
 import json
 import os
 from pathlib import Path
 
-# As under `fastapi dev`: without it, the app would ask for a key that the document does not need.
+# The app doesn't start without a SECRET_KEY, which the document doesn't need.
 os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.main import app

@@ -1,29 +1,24 @@
-"""A database that is locked, gone, silent or broken is a 503 that says so in the log, and passes by itself."""
+"""A database that is locked, gone or silent gives a 503 and a line in the log, until it is back."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
-from os import cpu_count, environ
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import create_connection, socket
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, NullPool, create_engine
-from sqlmodel import Session, update
+from sqlmodel import Session, SQLModel, update
 
-from app import database
-from app.database import POOL_SIZE, build_engine, create_tables, place_at_database
-from app.dependencies import HashingTurn
+from app import sqlite
+from app.database import POOL_SIZE
 from app.main import app
 from app.models import Post, User
 from app.security import create_token
-from tests.databases import new_database, used_by_app_and_factories
+from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
 from tests.factories import PASSWORD, PostFactory
-
-needs_postgres = pytest.mark.skipif("TEST_DATABASE_URL" not in environ, reason="needs PostgreSQL")
 
 REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
 
@@ -31,13 +26,15 @@ REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": P
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Use a database that others can reach too, and wait only a moment for locks."""
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.1)
-    (tmp_path / "data").mkdir()
-    with new_database(tmp_path / "data") as url, used_by_app_and_factories(build_engine(url)) as engine:
-        create_tables(engine)
-        yield engine
-        engine.dispose()
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0.1)
+    if TEST_DATABASE_URL:
+        monkeypatch.setattr("app.postgres.STATEMENT_SECONDS", 0.1)
+    directory = tmp_path / "data"
+    directory.mkdir()
+    with new_database(directory) as url, new_engine(url) as engine:
+        SQLModel.metadata.create_all(engine)
+        with used_by_app_and_factories(engine):
+            yield engine
 
 
 @contextmanager
@@ -50,22 +47,39 @@ def taken_away(engine: Engine) -> Iterator[None]:
         moved.rename(directory)
         return
     name = engine.url.database
-    others = create_engine(engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with others.connect() as connection:
+    other = create_engine(
+        engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+    with other.connect() as connection:
         connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        connection.exec_driver_sql(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
         yield
         connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
+@pytest.fixture
+def lost_engine() -> Iterator[None]:
+    engine = sqlite.build_engine("sqlite:////nowhere/at/all.db", POOL_SIZE)
+    with used_by_app_and_factories(engine):
+        yield
+
+
+@pytest.mark.usefixtures("lost_engine")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
         ("GET", "/health", None),
         ("POST", "/auth/register", REGISTRATION),
+        ("DELETE", "/auth/tokens", None),
         ("GET", "/users/me", None),
         ("PATCH", "/users/me", {"username": "bob"}),
-        ("PUT", "/users/me/password", {"current_password": PASSWORD, "new_password": PASSWORD}),
+        (
+            "PUT",
+            "/users/me/password",
+            {"current_password": PASSWORD, "new_password": "another password"},
+        ),
         ("DELETE", "/users/me", None),
         ("GET", "/admin/users", None),
         ("PATCH", "/admin/users/1", {"is_admin": True}),
@@ -78,24 +92,32 @@ def taken_away(engine: Engine) -> Iterator[None]:
     ],
 )
 def test_operation_is_unavailable_without_a_database(
-    caplog: pytest.LogCaptureFixture, method: str, path: str, body: dict[str, object] | None
+    method: str, path: str, body: dict[str, object] | None
 ) -> None:
     headers = {"Authorization": f"Bearer {create_token(user_id=1, version=0)}"}
 
-    with used_by_app_and_factories(build_engine("sqlite:////nowhere/at/all.db")):
-        response = TestClient(app, headers=headers).request(method, path, json=body)
+    response = TestClient(app, headers=headers).request(method, path, json=body)
 
     assert response.status_code == 503
     assert response.json() == {"detail": "Database unavailable"}
     assert response.headers["Retry-After"] == "5"
-    assert "unable to open database file" in caplog.text
 
 
+@pytest.mark.usefixtures("lost_engine")
 def test_login_is_unavailable_without_a_database() -> None:
-    with used_by_app_and_factories(build_engine("sqlite:////nowhere/at/all.db")):
-        response = TestClient(app).post("/auth/token", data={"username": "alice", "password": PASSWORD})
+    form = {"username": "alice", "password": PASSWORD}
+
+    response = TestClient(app).post("/auth/token", data=form)
 
     assert response.status_code == 503
+
+
+@pytest.mark.usefixtures("lost_engine")
+def test_log_says_why_the_database_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+    TestClient(app).get("/posts")
+
+    assert "Database unavailable: " in caplog.text
+    assert "unable to open database file" in caplog.text
 
 
 def test_app_recovers_by_itself(client: TestClient, engine: Engine) -> None:
@@ -109,7 +131,7 @@ def test_app_recovers_by_itself(client: TestClient, engine: Engine) -> None:
 
 
 def test_write_waits_only_so_long_for_a_lock(
-    user_client: TestClient, user: User, engine: Engine, caplog: pytest.LogCaptureFixture
+    user_client: TestClient, user: User, engine: Engine
 ) -> None:
     post = PostFactory.create(author=user, title="Before")
 
@@ -120,12 +142,29 @@ def test_write_waits_only_so_long_for_a_lock(
 
     assert response.status_code == 503
     assert reading.json()["title"] == "Before"
-    assert "Database unavailable: " in caplog.text
     assert user_client.patch(f"/posts/{post.id}", json={"title": "After"}).status_code == 200
 
 
+def test_service_that_can_only_read_is_not_healthy(client: TestClient, engine: Engine) -> None:
+    read_only = (
+        create_engine(f"sqlite:///file:{engine.url.database}?mode=ro&uri=true")
+        if engine.dialect.name == "sqlite"
+        else create_engine(
+            engine.url, connect_args={"options": "-c default_transaction_read_only=on"}
+        )
+    )
+
+    with used_by_app_and_factories(read_only):
+        health = client.get("/health")
+        posts = client.get("/posts")
+
+    read_only.dispose()
+    assert health.status_code == 503
+    assert posts.status_code == 200
+
+
 class Proxy(ThreadingTCPServer):
-    """Pass on what PostgreSQL and its clients say, or fall silent: not for ever, lest the test hang too."""
+    """Pass on what PostgreSQL and its clients say, or fall silent for up to 10 seconds."""
 
     daemon_threads = True
 
@@ -152,66 +191,65 @@ class Tunnel(BaseRequestHandler):
                 target.sendall(data)
 
 
-@needs_postgres
+@pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs PostgreSQL")
 def test_silent_postgres_is_given_up(engine: Engine) -> None:
     with Proxy(engine.url.host or "", engine.url.port or 5432) as proxy:
         Thread(target=proxy.serve_forever).start()
         url = engine.url.set(host="127.0.0.1", port=proxy.server_address[1])
-        with used_by_app_and_factories(build_engine(url.render_as_string(hide_password=False))) as proxied:
+        with (
+            new_engine(url.render_as_string(hide_password=False)) as proxied,
+            used_by_app_and_factories(proxied),
+        ):
             client = TestClient(app)
             before = client.get("/health")
             proxy.speaks.clear()
-            response = client.get("/health")
+            silent = client.get("/health")
             proxy.speaks.set()
             after = client.get("/health")
-            proxied.dispose()
         proxy.shutdown()
 
-    assert [before.status_code, response.status_code, after.status_code] == [200, 503, 200]
+    assert [before.status_code, silent.status_code, after.status_code] == [200, 503, 200]
 
 
-def test_sqlite_file_that_is_no_database_is_unavailable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "test.db").write_text("This is no database.")
+@pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs PostgreSQL")
+def test_statement_that_was_given_up_does_not_go_on_in_the_server(
+    user_client: TestClient, user: User, engine: Engine
+) -> None:
+    post = PostFactory.create(author=user)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
-    with used_by_app_and_factories(build_engine(f"sqlite:///{tmp_path}/test.db")):
+    with Session(engine) as other:
+        other.exec(update(Post).values(title="Not committed"))
+        response = user_client.patch(f"/posts/{post.id}", json={"title": "After"})
+        left = other.connection().exec_driver_sql(f"{waiting} AND datname = current_database()")
+        assert left.scalar() == 0
+
+    assert response.status_code == 503
+
+
+def test_sqlite_file_that_was_deleted_is_unavailable(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    file.touch()
+    engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)
+    SQLModel.metadata.create_all(engine)
+
+    with used_by_app_and_factories(engine):
+        client = TestClient(app)
+        before = client.get("/posts")
+        file.unlink()
+        after = client.post("/auth/register", json=REGISTRATION)
+
+    engine.dispose()
+    assert [before.status_code, after.status_code] == [200, 503]
+
+
+def test_sqlite_file_that_is_not_a_database_is_unavailable(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    file.write_text("This is not a database.")
+    engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)
+
+    with used_by_app_and_factories(engine):
         response = TestClient(app).get("/posts")
 
+    engine.dispose()
     assert response.status_code == 503
-    assert "file is not a database" in caplog.text
-
-
-def test_write_to_a_deleted_sqlite_file_is_not_acknowledged(tmp_path: Path) -> None:
-    file = tmp_path / "test.db"
-    with used_by_app_and_factories(build_engine(f"sqlite:///{file}")) as engine:
-        create_tables(engine)
-        client = TestClient(app)
-        assert client.get("/posts").status_code == 200  # From now on a connection is open.
-        file.unlink()
-
-        response = client.post("/auth/register", json=REGISTRATION)
-
-        engine.dispose()
-    assert response.status_code == 503
-
-
-@pytest.mark.parametrize(
-    ("turn", "turns"),
-    [(place_at_database, POOL_SIZE), (asynccontextmanager(HashingTurn.dependency), cpu_count() or 1)],
-    ids=["database", "hashing"],
-)
-def test_request_waits_only_so_long_for_its_turn(
-    client: TestClient,
-    monkeypatch: pytest.MonkeyPatch,
-    turn: Callable[[], AbstractAsyncContextManager[None]],
-    turns: int,
-) -> None:
-    monkeypatch.setattr(database, "ADMISSION_SECONDS", 0.01)
-
-    with start_blocking_portal() as portal, ExitStack() as others:
-        for _ in range(turns):
-            others.enter_context(portal.wrap_async_context_manager(turn()))
-        response = client.post("/auth/register", json=REGISTRATION)
-
-    assert response.status_code == 503
-    assert response.json() == {"detail": "Database unavailable"}
-    assert client.post("/auth/register", json=REGISTRATION).status_code == 201

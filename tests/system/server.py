@@ -12,34 +12,36 @@ from subprocess import STDOUT, Popen
 from tempfile import TemporaryFile
 from typing import IO
 
+SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
+
 
 @dataclass
 class Server:
     process: Popen[bytes]
     url: str = ""
-    log: str = ""  # As far as it was read: to the start at first, and to the end once the server has stopped.
+    log: str = ""  # Up to the start of the server or, once it has stopped, up to its end.
 
     def read_log(self, file: IO[str]) -> None:
         file.seek(0)
         self.log = file.read()
+        self.url = "".join(re.findall(r"running on (http://[\d.:]+)", self.log))
 
 
 @contextmanager
 def running_server(database_url: str, workers: int = 1, **settings: str) -> Iterator[Server]:
-    """Serve the app on a free port, with the settings of this run but for those given by their names in capitals."""
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--workers", str(workers)]
+    """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests."""
+    command = [*SERVE, "--workers", str(workers)]
     environment = os.environ | {"DATABASE_URL": database_url} | settings
-    # Opened to append: the server and the test share one position in the file.
+    # Opened to append, as the server and the test share one position in the file.
     with TemporaryFile("a+") as log:
-        # In a group of their own, so that no worker outlives a parent that was killed.
-        process = Popen([*command, "--no-access-log"], env=environment, stdout=log, stderr=STDOUT, process_group=0)
+        # In a process group of its own, so that no worker outlives a parent that was killed.
+        process = Popen(command, env=environment, stdout=log, stderr=STDOUT, process_group=0)
         server = Server(process)
         try:
             while server.log.count("Application startup complete.") < workers or not server.url:
                 assert process.poll() is None, server.log
                 time.sleep(0.01)
                 server.read_log(log)
-                server.url = "".join(re.findall(r"running on (http://[\d.:]+)", server.log))
             yield server
             process.terminate()
             process.wait(10)

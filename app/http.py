@@ -1,0 +1,45 @@
+"""What HTTP and browsers expect of every response, as plain ASGI."""
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class HttpRules:
+    """Answer HEAD wherever there is a GET, and add the headers that protect browsers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                if "Authorization" in Headers(scope=scope):
+                    # No cache may keep what was answered to one user.
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        if scope["method"] == "HEAD":
+            # The server sends no body, whatever the app sends to it.
+            await self.app({**scope, "method": "GET"}, receive, send_with_headers)
+        else:
+            await self.app(scope, receive, send_with_headers)
+
+
+async def answer_wrong_method(request: Request, _: Exception) -> Response:
+    """Name all methods of the path in `Allow` (RFC 9110). Starlette names those of one route."""
+    paths = request.app.openapi()["paths"]
+    route = request.scope.get("route")
+    documented = paths[route.path] if route and route.path in paths else {"get": {}}
+    methods = {method.upper() for method in documented}
+    if "GET" in methods:
+        methods.add("HEAD")
+    headers = {"Allow": ", ".join(sorted(methods))}
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, headers)

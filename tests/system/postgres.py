@@ -1,0 +1,196 @@
+"""PostgreSQL servers and a PgBouncer for tests that stop, freeze or replace them."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, Popen, run
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+psycopg = pytest.importorskip("psycopg")
+
+# PostgreSQL and PgBouncer refuse to run as root.
+OWNER = "postgres" if os.geteuid() == 0 else None
+
+# Debian keeps the server's programs off the PATH.
+PROGRAMS = os.pathsep.join(
+    [os.environ["PATH"], *map(str, Path("/usr/lib").glob("postgresql/*/bin"))]
+)
+
+needs_postgres_server = pytest.mark.skipif(
+    shutil.which("initdb", path=PROGRAMS) is None, reason="needs the server programs of PostgreSQL"
+)
+needs_pgbouncer = pytest.mark.skipif(
+    shutil.which("pgbouncer", path=PROGRAMS) is None, reason="needs PgBouncer"
+)
+
+
+@dataclass
+class Cluster:
+    """A PostgreSQL server with a directory and a port of its own."""
+
+    directory: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def execute(self, statement: str) -> list[Any]:
+        """Execute a statement in a transaction of its own, and return the rows if it has any."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self, **settings: str) -> None:
+        settings |= {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.directory.parent),
+            "fsync": "off",  # The machine that runs the tests won't lose power.
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        run_program(
+            "pg_ctl", "start", "-D", self.directory, "-l", self.directory / "log", "-o", options
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        run_program("pg_ctl", "stop", "-D", self.directory, "-m", mode)
+
+    def promote(self) -> None:
+        """Make a standby the primary. From then on it can be written to."""
+        run_program("pg_ctl", "promote", "-D", self.directory)
+
+    def follow(self, primary: "Cluster") -> None:
+        """Become a standby of another cluster at the next start."""
+        (self.directory / "standby.signal").touch()
+        with (self.directory / "postgresql.auto.conf").open("a") as file:
+            file.write(f"primary_conninfo = '{primary.url}'\n")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the server, and first to the one that starts others."""
+        pid = (self.directory / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), number)
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), number)
+
+    def freeze(self) -> None:
+        """Stop answering. The kernel still accepts connections and acknowledges packets."""
+        self.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def new_cluster(**settings: str) -> Iterator[Cluster]:
+    """Make an empty cluster, and start it with these settings."""
+    with new_directory() as directory:
+        run_program(
+            "initdb", "-D", directory / "data", "-U", "postgres", "-A", "trust", "--no-sync"
+        )
+        with started(Cluster(directory / "data", find_free_port()), **settings) as cluster:
+            yield cluster
+
+
+@contextmanager
+def new_standby(primary: Cluster) -> Iterator[Cluster]:
+    """Copy a cluster, and have the copy follow it."""
+    with new_directory() as directory:
+        standby = Cluster(directory / "data", find_free_port())
+        run_program(
+            "pg_basebackup",
+            "-d",
+            primary.url,
+            "-D",
+            standby.directory,
+            "--checkpoint=fast",
+            "--no-sync",
+        )
+        standby.follow(primary)
+        with started(standby):
+            yield standby
+
+
+@contextmanager
+def started(cluster: Cluster, **settings: str) -> Iterator[Cluster]:
+    cluster.start(**settings)
+    try:
+        yield cluster
+    finally:
+        if (cluster.directory / "postmaster.pid").exists():
+            cluster.thaw()
+            cluster.stop("immediate")
+
+
+@contextmanager
+def running_pgbouncer(cluster: Cluster, pool_size: int) -> Iterator[str]:
+    """Share a few connections to a cluster among all transactions, and return the URL for it."""
+    port = find_free_port()
+    with new_directory() as directory:
+        config = directory / "pgbouncer.ini"
+        config.write_text(f"""
+            [databases]
+            postgres = host=127.0.0.1 port={cluster.port} user=postgres
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            listen_port = {port}
+            unix_socket_dir =
+            auth_type = any
+            pool_mode = transaction
+            default_pool_size = {pool_size}
+        """)
+        pgbouncer = Popen([find_program("pgbouncer"), "--quiet", config], user=OWNER)
+        try:
+            wait_until(lambda: is_listening(port))
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            pgbouncer.kill()
+            pgbouncer.wait()
+
+
+@contextmanager
+def new_directory() -> Iterator[Path]:
+    """Make a directory for OWNER, who can't enter those that pytest makes for root."""
+    with TemporaryDirectory() as directory:
+        if OWNER:
+            shutil.chown(directory, OWNER)
+        yield Path(directory)
+
+
+def find_program(name: str) -> str:
+    path = shutil.which(name, path=PROGRAMS)
+    assert path
+    return path
+
+
+def run_program(name: str, *arguments: str | Path) -> None:
+    run([find_program(name), *arguments], user=OWNER, check=True, cwd="/", stdout=DEVNULL)
+
+
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true. Fail if it isn't after 30 seconds or so."""
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("It has not happened for 30 seconds")

@@ -1,0 +1,60 @@
+"""The settings of connections. Nothing else notices most of them until the day they are needed."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from app import sqlite
+from app.database import POOL_SIZE
+
+
+def new_sqlite_engine(directory: Path) -> Engine:
+    (directory / "test.db").touch()
+    return sqlite.build_engine(f"sqlite:///{directory}/test.db", POOL_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("busy_timeout", 4000),
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("secure_delete", 2),
+    ],
+)
+def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> None:
+    engine = new_sqlite_engine(tmp_path)
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+    engine.dispose()
+
+
+def test_pool_has_five_connections_and_no_more(tmp_path: Path) -> None:
+    engine = new_sqlite_engine(tmp_path)
+
+    assert engine.pool.status().startswith("Pool size: 5 ")
+    assert engine.pool._max_overflow == 0  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def test_postgres_connection_suits_a_pooler_and_has_a_time_limit() -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    from app import postgres  # noqa: PLC0415 - needs psycopg
+
+    assert postgres.CONNECT_ARGS == {"connect_timeout": 2, "prepare_threshold": None}
+
+
+def test_values_stay_out_of_the_log_when_a_statement_fails(tmp_path: Path) -> None:
+    engine = new_sqlite_engine(tmp_path)
+    statement = text("SELECT * FROM nowhere WHERE password = :password")
+
+    with engine.connect() as connection, pytest.raises(OperationalError) as failure:
+        connection.execute(statement, {"password": "hunter2"})
+
+    assert "nowhere" in str(failure.value)
+    assert "hunter2" not in str(failure.value)
+    engine.dispose()

@@ -1,0 +1,74 @@
+"""The app behind PgBouncer in transaction pooling, where clients share the server's connections."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.factories import PASSWORD
+from tests.system.postgres import (
+    Cluster,
+    needs_pgbouncer,
+    needs_postgres_server,
+    new_cluster,
+    running_pgbouncer,
+    wait_until,
+)
+from tests.system.server import Server, running_server
+
+psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
+pytestmark = [needs_postgres_server, needs_pgbouncer]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with new_cluster(fsync="off") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[Server]:
+    with running_pgbouncer(cluster, pool_size=5) as url, running_server(url) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    """Send requests with the token of a new user."""
+    account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        client.post("/auth/register", json=account)
+        form = {"username": "alice", "password": PASSWORD}
+        token = client.post("/auth/token", data=form).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+def test_many_clients_get_the_answers_to_their_own_requests(client: httpx.Client) -> None:
+    def publish_and_read(number: int) -> tuple[int, bool]:
+        body = {"title": f"Post {number}", "content": "Some content."}
+        created = client.post("/posts", json=body)
+        read = client.get(created.headers["Location"])
+        return read.status_code, read.json()["title"] == body["title"]
+
+    with ThreadPoolExecutor(40) as threads:
+        results = Counter(threads.map(publish_and_read, range(400)))
+
+    assert results == {(200, True): 400}
+
+
+def test_statement_that_waits_for_a_lock_is_given_up(
+    client: httpx.Client, cluster: Cluster
+) -> None:
+    post = {"title": "Hello", "content": "My first post."}
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    with psycopg.connect(cluster.url) as other:
+        other.execute("LOCK TABLE posts")
+        given_up = client.post("/posts", json=post)
+        wait_until(lambda: other.execute(waiting).fetchone() == (0,))
+
+    assert given_up.status_code == 503
+    assert client.post("/posts", json=post).status_code == 201
