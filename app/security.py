@@ -28,7 +28,7 @@ hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:
 # https://github.com/django/django/blob/main/django/contrib/auth/common-passwords.txt.gz
-COMMON_PASSWORDS = set(Path(__file__).with_name("common_passwords.txt").read_text().split())
+COMMON_PASSWORDS = set(Path(__file__).with_name("common_passwords.txt").read_text().splitlines())
 
 
 def is_weak(password: str, username: str) -> bool:

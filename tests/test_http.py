@@ -58,6 +58,7 @@ def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path:
         ("DELETE", "/health", "GET, HEAD"),
         ("PUT", "/docs", "GET, HEAD"),
         ("PUT", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/docs/swagger-ui.css", "GET, HEAD"),
         ("GET", "/auth/register", "POST"),
         ("HEAD", "/auth/token", "POST"),
         ("GET", "/auth/tokens", "DELETE"),

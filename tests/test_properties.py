@@ -13,7 +13,7 @@ from app.security import is_weak
 from tests.factories import PostFactory, UserFactory
 
 repeatable = settings(
-    max_examples=50,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlmodel import Session, SQLModel, select
 
@@ -18,6 +19,8 @@ from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine
 
 ROOT = Path(__file__).parents[2]
+
+NEWEST_REVISION = ScriptDirectory(str(ROOT / "app/migrations")).get_current_head()
 
 # What `create_all` of the first release made, which knew no migrations.
 FIRST_RELEASE = (
@@ -108,8 +111,15 @@ def test_migrations_make_the_schema_of_the_models(engine: Engine, tmp_path: Path
     assert read_schema(engine) == expected
 
 
-def test_database_of_the_first_release_is_adopted_without_loss(engine: Engine) -> None:
+@pytest.mark.parametrize("stamped", [False, True])
+def test_database_of_the_first_release_is_adopted_without_loss(
+    engine: Engine, stamped: bool
+) -> None:
     make_first_release(engine)
+    if stamped:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+            connection.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
 
     upgrade_database()
 
@@ -169,12 +179,10 @@ def copy_of_the_app(tmp_path: Path) -> Path:
     return directory
 
 
-def write_migration(
-    directory: Path, revision: str, upgrade: str, down_revision: str = "0001"
-) -> None:
+def write_migration(directory: Path, revision: str, upgrade: str) -> None:
     (directory / "app/migrations/versions" / f"{revision}.py").write_text(
         "import time\nfrom alembic import op\n"
-        f'revision = "{revision}"\ndown_revision = "{down_revision}"\n'
+        f'revision = "{revision}"\ndown_revision = "{NEWEST_REVISION}"\n'
         "branch_labels = depends_on = None\n"
         f"def upgrade() -> None:\n    {upgrade}\n"
         "def downgrade() -> None:\n    pass\n"
