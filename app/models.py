@@ -39,7 +39,11 @@ CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 # most 63 between the dots, and none of the endings that are reserved.
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LABEL = r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
-RESERVED = "arpa|invalid|local|localhost|onion|test"
+# In upper or lower case, as a pattern of JSON Schema has no flags.
+RESERVED = (
+    "[Aa][Rr][Pp][Aa]|[Ii][Nn][Vv][Aa][Ll][Ii][Dd]|[Ll][Oo][Cc][Aa][Ll]"
+    "|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|[Oo][Nn][Ii][Oo][Nn]|[Tt][Ee][Ss][Tt]"
+)
 EMAIL = (
     rf"^(?!.{{65}}.*@){ATOM}(?:\.{ATOM})*"
     rf"@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}\.)+(?!(?:{RESERVED})$)[A-Za-z]{{2,}}$"
@@ -49,11 +53,10 @@ EMAIL_SCHEMA = {"type": "string", "format": "email", "maxLength": 120, "pattern"
 
 def normalize_email(value: str) -> str:
     """Return the address in lower case. Raises ValueError if it isn't one."""
-    email = value.lower()
-    if not re.fullmatch(EMAIL, email):
+    if not re.fullmatch(EMAIL, value):
         # Not email-validator's own message, which may repeat the address.
         raise ValueError("not a valid email address")
-    return validate_email(email, check_deliverability=False).normalized
+    return validate_email(value.lower(), check_deliverability=False).normalized
 
 
 def new_token_version() -> int:

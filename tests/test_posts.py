@@ -7,6 +7,7 @@ from sqlmodel import Session, select
 
 from app.main import app
 from app.models import Post, User
+from app.security import create_token
 from tests.factories import PostFactory, UserFactory
 
 
@@ -23,6 +24,17 @@ def test_user_can_publish_a_post(user_client: TestClient, user: User, session: S
         "date_posted": post.date_posted.isoformat().replace("+00:00", "Z"),
     }
     assert (post.title, post.content, post.user_id) == ("Hello", "My first post.", user.id)
+
+
+def test_new_post_has_its_address_in_the_location_header(user: User) -> None:
+    token = create_token(user.id, user.token_version)
+    headers = {"Authorization": f"Bearer {token}"}
+    client = TestClient(app, headers=headers, root_path="/api")
+
+    response = client.post("/api/posts", json={"title": "Hello", "content": "My first post."})
+
+    assert response.headers["Location"] == f"/api/posts/{response.json()['id']}"
+    assert client.get(response.headers["Location"]).status_code == 200
 
 
 def test_publishing_a_post_needs_a_token(client: TestClient, session: Session) -> None:
