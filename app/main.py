@@ -91,7 +91,7 @@ async def read_root() -> dict[str, str]:
 
 @app.get(
     "/health",
-    summary="Check",
+    summary="Check the service",
     tags=["service"],
     responses=errors.document(errors.DatabaseUnavailable),
 )

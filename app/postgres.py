@@ -10,7 +10,8 @@ from sqlalchemy import Dialect, Engine, NullPool, QueuePool, create_engine, even
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# A request whose connection turns out to be dead waits for all three: still less than 5 seconds.
+# A request whose connection turns out to be dead waits for all three: less than 5 seconds if the
+# URL has one host.
 STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 CONNECT_SECONDS = 2  # For each host of the URL; libpq's minimum.

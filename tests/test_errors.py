@@ -19,7 +19,7 @@ BUG = {"detail": "Internal Server Error"}
 
 
 class Row(SQLModel, registry=registry()):
-    """With a registry of its own, so that these tables aren't among those of the app."""
+    """With its own registry, so that these tables aren't among those of the app."""
 
     id: int = Field(default=None, primary_key=True)
 

@@ -4,8 +4,7 @@ import os
 import shutil
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+
+from tests.system.server import wait_until
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -35,7 +36,7 @@ needs_pgbouncer = pytest.mark.skipif(
 
 @dataclass
 class Cluster:
-    """A PostgreSQL server with a directory and a port of its own."""
+    """A PostgreSQL server with its own directory and port."""
 
     directory: Path
     port: int
@@ -45,7 +46,7 @@ class Cluster:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def execute(self, statement: str) -> list[Any]:
-        """Execute a statement in a transaction of its own, and return the rows if it has any."""
+        """Execute a statement and commit, and return the rows if it has any."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
@@ -185,12 +186,3 @@ def find_free_port() -> int:
 def is_listening(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition is true. Fail if it isn't after 30 seconds or so."""
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail("It has not happened for 30 seconds")

@@ -5,12 +5,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from subprocess import STDOUT, Popen
 from tempfile import TemporaryFile
 from typing import IO
+
+import pytest
 
 SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
 
@@ -34,7 +36,7 @@ def running_server(database_url: str, workers: int = 1, **settings: str) -> Iter
     environment = os.environ | {"DATABASE_URL": database_url} | settings
     # Opened to append, as the server and the test share one position in the file.
     with TemporaryFile("a+") as log:
-        # In a process group of its own, so that no worker outlives a parent that was killed.
+        # In its own process group, so that no worker outlives a parent that was killed.
         process = Popen(command, env=environment, stdout=log, stderr=STDOUT, process_group=0)
         server = Server(process)
         try:
@@ -50,3 +52,12 @@ def running_server(database_url: str, workers: int = 1, **settings: str) -> Iter
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             server.read_log(log)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true. Fail if it isn't after 30 seconds or so."""
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("It has not happened for 30 seconds")

@@ -13,14 +13,8 @@ import httpx
 import pytest
 
 from tests.factories import PASSWORD
-from tests.system.postgres import (
-    Cluster,
-    needs_postgres_server,
-    new_cluster,
-    new_standby,
-    wait_until,
-)
-from tests.system.server import running_server
+from tests.system.postgres import Cluster, needs_postgres_server, new_cluster, new_standby
+from tests.system.server import running_server, wait_until
 
 pytestmark = needs_postgres_server
 

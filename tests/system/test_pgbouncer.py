@@ -14,9 +14,8 @@ from tests.system.postgres import (
     needs_postgres_server,
     new_cluster,
     running_pgbouncer,
-    wait_until,
 )
-from tests.system.server import Server, running_server
+from tests.system.server import Server, running_server, wait_until
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 pytestmark = [needs_postgres_server, needs_pgbouncer]
@@ -24,7 +23,7 @@ pytestmark = [needs_postgres_server, needs_pgbouncer]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with new_cluster(fsync="off") as cluster:
+    with new_cluster() as cluster:
         yield cluster
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import Session, col, delete, func, select
+from sqlmodel import Session, col, func, select
 
 from app import sqlite
 from app.database import POOL_SIZE
@@ -22,20 +22,6 @@ from app.security import create_token
 from tests.databases import new_database, new_engine, used_by_app_and_factories
 from tests.factories import PASSWORD, PostFactory, UserFactory
 from tests.system.server import Server, running_server
-
-
-@pytest.fixture(scope="module")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with new_database(tmp_path_factory.mktemp("races")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def servers(database_url: str) -> Iterator[list[Server]]:
-    """Start both at once on an empty database."""
-    starting = [running_server(database_url) for _ in range(2)]
-    with ExitStack() as stack, ThreadPoolExecutor() as threads:
-        yield list(threads.map(stack.enter_context, starting))
 
 
 @pytest.fixture
@@ -47,13 +33,10 @@ def clients(servers: list[Server]) -> Iterator[list[httpx.Client]]:
 
 
 @pytest.fixture
-def engine(database_url: str, servers: list[Server]) -> Iterator[Engine]:
-    """Use the database of the servers, and leave it empty."""
-    with new_engine(database_url) as engine, used_by_app_and_factories(engine):
-        yield engine
-        with Session(engine) as session:
-            session.exec(delete(User))
-            session.commit()
+def engine(servers: list[Server], servers_engine: Engine) -> Iterator[Engine]:
+    """Override the shared fixture: the database of the two servers."""
+    with used_by_app_and_factories(servers_engine):
+        yield servers_engine
 
 
 def bearer(user: User) -> dict[str, str]:

@@ -47,7 +47,6 @@ def test_file_names_every_setting_and_its_default(file: str, line: str) -> None:
 
 
 def test_guide_to_the_tests_names_only_tests_that_exist() -> None:
-    # In its last table, the names on the left are those of the tutorial.
     named = set(re.findall(r"(?<!\| )`(test_\w+)`", (ROOT / "tests/README.md").read_text()))
 
     files = [file.read_text() for file in ROOT.glob("tests/**/test_*.py")]

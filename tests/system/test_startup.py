@@ -38,7 +38,7 @@ def directory_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Popen[str]]]:
-    """Start all of them at once: each takes a second or more of its own."""
+    """Start all of them at once, as each takes a second or more."""
     directory = tmp_path_factory.mktemp("no settings")
     processes = {
         case: Popen(
