@@ -86,8 +86,10 @@ def is_up_to_date() -> bool:
         current = set(rows)
 
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
-    revisions = set(re.findall(r"^revision = [\"'](\w+)", scripts, re.MULTILINE))
-    replaced = set(re.findall(r"^down_revision = [\"'](\w+)", scripts, re.MULTILINE))
+    revisions = set(re.findall(r"^revision = \W(\w+)", scripts, re.MULTILINE))
+    # A script has one predecessor, or several if it joins branches.
+    predecessors = " ".join(re.findall(r"^down_revision = (.*)", scripts, re.MULTILINE))
+    heads = revisions - set(re.findall(r"\w+", predecessors))
     if unknown := current - revisions:
         raise RuntimeError(f"the database is of a later release, with revision {unknown.pop()}")
-    return current == revisions - replaced
+    return current == heads

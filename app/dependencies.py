@@ -5,12 +5,12 @@ An alias such as EditablePost is the policy of the endpoint that has it in its s
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, Form, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, Select
+from sqlalchemy import Row
 from sqlmodel import Session, select
 
 from app import errors, security
@@ -18,10 +18,6 @@ from app.database import SessionDep, lock_users
 from app.models import MAX_ID, Id, LoginForm, Post, User
 
 logger = logging.getLogger(__name__)
-
-AnySelect = TypeVar("AnySelect", bound=Select[Any])
-AnyRow = TypeVar("AnyRow", Row[Any], User)
-
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
@@ -111,22 +107,21 @@ ClientAddress = Annotated[str, Depends(get_client_address)]
 LoginFormDep = Annotated[LoginForm, Form()]
 
 
-def refuse_after_failures(seconds: int, address: str) -> None:
-    if seconds > 0:
-        logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
-
-
 def limit_logins(form: LoginFormDep, address: ClientAddress) -> None:
     seconds = max(
         security.failures_by_name.seconds_to_wait(address, form.username.lower()),
         security.failures_by_address.seconds_to_wait(address),
     )
-    refuse_after_failures(seconds, address)
+    if seconds > 0:
+        logger.warning("Throttled a login from %s", address)
+        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
 
 
-def limit_password_changes(claims: TokenClaims, address: ClientAddress) -> None:
-    refuse_after_failures(security.failures_by_user.seconds_to_wait(str(claims.sub)), address)
+def limit_password_changes(claims: TokenClaims) -> None:
+    seconds = security.failures_by_user.seconds_to_wait(str(claims.sub))
+    if seconds > 0:
+        logger.warning("Throttled a change of password for user %s", claims.sub)
+        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
@@ -150,23 +145,13 @@ class Page(BaseModel):
     same, and none misses or repeats a row because others came or went.
     """
 
-    limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
-    after: int | None = Field(
-        default=None, ge=0, le=MAX_ID, description="The last id of the page before."
-    )
+    limit: int = Field(50, ge=1, le=100, description="How many rows to return.")
+    after: int | None = Field(None, ge=0, le=MAX_ID, description="The last id of the page before.")
 
-    def select(self, query: AnySelect, key: Any, newest_first: bool = False) -> AnySelect:
-        """Narrow a query to this page, and one row more to see whether there is a next page."""
-        if self.after is not None:
-            query = query.where(key < self.after if newest_first else key > self.after)
-        return query.order_by(key.desc() if newest_first else key).limit(self.limit + 1)
-
-    def finish(
-        self, rows: Sequence[AnyRow], request: Request, response: Response
-    ) -> Sequence[AnyRow]:
-        """Return the rows of this page, with a link to the next page if there is one (RFC 8288)."""
-        page = rows[: self.limit]
+    def link_next(
+        self, rows: Sequence[User | Row[Any]], request: Request, response: Response
+    ) -> None:
+        """Add a link to the next page (RFC 8288) if there are more rows than `limit`."""
         if len(rows) > self.limit:
-            url = request.url.include_query_params(after=page[-1].id)
+            url = request.url.include_query_params(after=rows[self.limit - 1].id)
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        return page

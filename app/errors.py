@@ -9,10 +9,10 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
+from sqlmodel import SQLModel
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class WeakPassword(RequestValidationError):
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(SQLModel):
     detail: str
 
 

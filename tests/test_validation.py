@@ -79,8 +79,6 @@ def test_text_within_its_bounds_is_accepted(
         ("email", "alice"),
         ("email", "alice@"),
         ("email", "\u212a@example.com"),
-        ("email", "alice@example.TEST"),
-        ("email", f"{'a' * 65}@example.com"),
         ("email", "alice@example.com\n"),
         ("email", "İ" * 120),
         ("email", "alice@localhost"),

@@ -27,8 +27,12 @@ def list_users(
     response: Response,
 ) -> Sequence[User]:
     """List all accounts, oldest first."""
-    users = session.exec(page.select(select(User), col(User.id))).all()
-    return page.finish(users, request, response)
+    query = select(User).order_by(col(User.id)).limit(page.limit + 1)
+    if page.after is not None:
+        query = query.where(User.id > page.after)
+    users = session.exec(query).all()
+    page.link_next(users, request, response)
+    return users[: page.limit]
 
 
 @router.patch(

@@ -27,7 +27,7 @@ router = APIRouter(
     response_model=UserPublic,
     status_code=201,
     dependencies=[HashingSlot],
-    responses=errors.document(errors.UnreadableBody, errors.UserExists, errors.Conflict),
+    responses=errors.document(errors.UnreadableBody, errors.UserExists),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
     """Create an account. The first user to register becomes an admin."""

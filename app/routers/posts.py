@@ -52,11 +52,16 @@ def list_posts(
     page: Annotated[PostPage, Query()], session: SessionDep, request: Request, response: Response
 ) -> Sequence[Row[Any]]:
     """List the posts of all users, or of one."""
-    query = select_columns(posts)
+    query = select_columns(posts).limit(page.limit + 1)
     if page.user_id is not None:
         query = query.where(posts.c.user_id == page.user_id)
-    query = page.select(query, posts.c.id, newest_first=page.order == "newest")
-    return page.finish(session.execute(query).all(), request, response)
+    newest_first = page.order == "newest"
+    if page.after is not None:
+        query = query.where(posts.c.id < page.after if newest_first else posts.c.id > page.after)
+    query = query.order_by(posts.c.id.desc() if newest_first else posts.c.id)
+    rows = session.execute(query).all()
+    page.link_next(rows, request, response)
+    return rows[: page.limit]
 
 
 @router.get(

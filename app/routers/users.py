@@ -65,7 +65,7 @@ def update_password(
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
     # Again, as other attempts may have failed while this one waited for its hashing slot.
-    limit_password_changes(claims, address)
+    limit_password_changes(claims)
     if not security.verify_password(password_in.current_password, user.hashed_password):
         logger.warning("Refused a new password from %s for user %s", address, user.id)
         security.failures_by_user.count(str(user.id))
