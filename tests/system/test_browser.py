@@ -2,13 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.factories import PASSWORD
-from tests.system.server import running_server
+from tests.system.server import Server
 
 # Without Playwright the whole module is skipped, so that running it alone ends with status 5.
 playwright = pytest.importorskip(
@@ -21,12 +20,6 @@ if not (chromium := shutil.which("chromium")):
 playwright.expect.set_options(timeout=30_000)
 
 ONLY_THIS_HOST = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with running_server(f"sqlite:///{tmp_path}/docs.db") as server:
-        yield server.url
 
 
 @pytest.fixture
@@ -51,16 +44,16 @@ def execute(page: Any, operation: str, *, shows: str) -> None:
     ).to_contain_text(shows)
 
 
-def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, url: str) -> None:
+def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, server: Server) -> None:
     messages, requests = [], []
     page.on(
         "console",
         lambda message: messages.append((message.type, message.text, message.location["url"])),
     )
-    page.on("pageerror", lambda error: messages.append(("error", error.message, url)))
+    page.on("pageerror", lambda error: messages.append(("error", error.message, server.url)))
     page.on("request", lambda request: requests.append(request.url))
 
-    page.goto(f"{url}/docs")
+    page.goto(f"{server.url}/docs")
     execute(page, "users-read_current_user", shows="401")
     execute(page, "auth-register", shows="201")
     page.get_by_role("button", name="Authorize").click()
@@ -76,6 +69,7 @@ def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, url: str) -> None:
     # The browser's own line about the 401 that is meant to be there.
     refusal = "Failed to load resource: the server responded with a status of 401 (Unauthorized)"
     assert [message for message in messages if message[0] in ("error", "warning")] == [
-        ("error", refusal, f"{url}/users/me")
+        ("error", refusal, f"{server.url}/users/me")
     ]
-    assert [address for address in requests if not address.startswith((f"{url}/", "data:"))] == []
+    here = (f"{server.url}/", "data:")
+    assert [address for address in requests if not address.startswith(here)] == []
