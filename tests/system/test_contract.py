@@ -18,6 +18,9 @@ from app.models import User
 from app.security import create_token
 from tests.factories import PostFactory, UserFactory, factory_session
 
+# pyproject.toml turns the plugin off, as loading it takes longer than most files of tests.
+pytest_plugins = "schemathesis.pytest.plugin"
+
 # The id of a post and of its author, far above those that the database hands out.
 ID = 2**40
 ADMIN_ID = ID + 1

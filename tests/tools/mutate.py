@@ -29,8 +29,7 @@ GOAL = 95  # The percentage of the faults that the tests must notice.
 EQUIVALENT: dict[tuple[str, str, str], str] = {}
 
 NOT_COPIED = (".git", ".venv", ".env", ".*_cache", ".hypothesis", "__pycache__", "*.db*")
-# The empty `addopts` turns off the options in pyproject.toml, such as those for pytest-xdist.
-PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-o", "addopts=", "-o", "junit_family=xunit1"]
+PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-o", "junit_family=xunit1"]
 PYTEST += ["-p", "no:randomly", "-p", "no:cacheprovider", "--basetemp=.tmp"]
 
 OPERATORS: list[type] = [ast.And, ast.Eq, ast.Lt, ast.Gt, ast.Is, ast.In, ast.Add]
