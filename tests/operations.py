@@ -34,7 +34,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-def send(client: TestClient, operation: str, user: User, post: Post) -> Response:
-    """Send the valid request of an operation such as "PATCH /posts/{post_id}"."""
+JSON_OPERATIONS = [operation for operation, request in REQUESTS.items() if "json" in request]
+
+
+def send(client: TestClient, operation: str, user: User, post: Post, **request: Any) -> Response:
+    """Send the valid request of an operation such as "PATCH /posts/{post_id}", or another one."""
     method, path = operation.format(user_id=user.id, post_id=post.id).split()
-    return client.request(method, path, **REQUESTS[operation])
+    return client.request(method, path, **(request or REQUESTS[operation]))

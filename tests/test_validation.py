@@ -1,4 +1,4 @@
-"""What the app accepts and what it refuses, at every bound and far beyond."""
+"""Which values the API accepts and which it refuses, at every bound and far beyond."""
 
 import json
 from typing import Any
@@ -8,277 +8,301 @@ from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
 from app.models import Post, User
-from tests.factories import PASSWORD, PostFactory
+from tests.factories import PostFactory
+from tests.operations import JSON_OPERATIONS, REQUESTS, send
 
 JSON = {"Content-Type": "application/json"}
-FORM = "application/x-www-form-urlencoded"
-REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
+ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
 POST = {"title": "Hello", "content": "My first post."}
-# Each text field: where it is sent, the method, the rest of the body, its name.
-TEXTS = {
-    "username": ("POST /auth/register", REGISTRATION),
-    "email": ("POST /auth/register", REGISTRATION),
-    "password": ("POST /auth/register", REGISTRATION),
-    "title": ("POST /posts", POST),
-    "content": ("POST /posts", POST),
-}
-# C0, DEL and C1 of ISO/IEC 6429, of which tab, line feed and carriage return are at home in a text.
-CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 MANY_SCRIPTS = "Ελληνικά 中文 עברית हिन्दी 👩🏽‍💻"
 
+# These need `json.dumps`, as the argument `json` of the client refuses NaN and lone surrogates.
+NOT_TEXT = [True, 1.5, float("nan"), "before\ud800after", "\udfff"]
+# The first and the last of each range of control characters, and those next to \t, \n and \r.
+CONTROLS = ["\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\x7f", "\x80", "\x9f"]
+LINES_AND_TABS = ["\t", "\n", "\r"]
 
-def send(client: TestClient, field: str, value: object) -> Any:
-    """Send a body that is valid except for this field. `json.dumps` also writes NaN."""
-    request_line, body = TEXTS[field]
-    method, path = request_line.split()
-    return client.request(method, path, content=json.dumps(body | {field: value}), headers=JSON)
 
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("username", "a"),
-        ("username", "a" * 50),
-        ("username", "A.b_c-9"),
-        ("email", f"{'a' * 64}@{'b' * 43}.example.com"),
-        ("password", "q1w8e7r5"),
-        ("password", "x" * 128),
-        ("password", " " * 8),
-        ("password", MANY_SCRIPTS),
-        ("title", "x"),
-        ("title", "x" * 100),
-        ("title", "中" * 100),
-        ("title", MANY_SCRIPTS),
-        ("content", "x"),
-        ("content", "x" * 50_000),
-        ("content", "👍" * 50_000),
-        ("content", "line\n\tline\r\nline"),
-    ],
-)
-def test_text_within_its_bounds_is_accepted(
-    user_client: TestClient, field: str, value: str
-) -> None:
-    response = send(user_client, field, value)
+@pytest.mark.parametrize("username", ["a", "a" * 50, "A.b_c-9"])
+def test_valid_username_is_accepted(client: TestClient, username: str) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"username": username})
 
     assert response.status_code == 201
-    assert response.json().get(field, value) == value
+    assert response.json()["username"] == username
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("username", ""),
-        ("username", "a" * 51),
-        ("username", "a b"),
-        ("username", " alice"),
-        ("username", "älice"),
-        ("username", "a@b"),
-        ("username", 1),
-        ("username", None),
-        ("email", ""),
-        ("email", "alice"),
-        ("email", "alice@"),
-        ("email", "\u212a@example.com"),
-        ("email", "alice@example.com\n"),
-        ("email", "İ" * 120),
-        ("email", "alice@localhost"),
-        ("email", "Alice <alice@example.com>"),
-        ("email", " alice@example.com"),
-        ("email", "alice@example.com, bob@example.com"),
-        ("email", f"{'a' * 64}@{'b' * 44}.example.com"),
-        ("email", None),
-        ("password", ""),
-        ("password", "x" * 7),
-        ("password", "x" * 129),
-        ("password", "x" * 5_000),
-        ("password", 12345678),
-        ("password", None),
-        ("title", ""),
-        ("title", " \u00a0\u3000"),
-        ("title", "x" * 101),
-        ("title", "x" + " " * 100),
-        ("title", 1),
-        ("title", None),
-        ("content", ""),
-        ("content", " \n\t "),
-        ("content", "x" * 50_001),
-        ("content", ["x"]),
-        ("content", None),
-        *[
-            (field, value)
-            for field in TEXTS
-            for value in ("before\ud800after", "\udfff", float("nan"), True)
-        ],
-    ],
+    "username", ["", "a" * 51, "a b", " alice", "alice\n", "älice", "a@b", 1, None]
 )
-def test_text_outside_its_bounds_is_refused(
-    user_client: TestClient, field: str, value: object
-) -> None:
-    response = send(user_client, field, value)
+def test_invalid_username_is_refused(client: TestClient, username: object) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"username": username})
 
     assert response.status_code == 422
-    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", field]]
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "username"]]
 
 
-@pytest.mark.parametrize("field", TEXTS)
-def test_control_characters_are_refused(user_client: TestClient, field: str) -> None:
-    accepted = [
-        c
-        for c in CONTROLS
-        if send(user_client, field, TEXTS[field][1][field] + c + "x").status_code != 422
-    ]
-
-    assert accepted == (["\t", "\n", "\r"] if field == "content" else [])
-
-
-@pytest.mark.parametrize(("field", "kept"), [("title", "Hello"), ("content", "My first post.")])
-def test_white_space_around_a_post_is_stripped(
-    user_client: TestClient, field: str, kept: str
-) -> None:
-    response = send(user_client, field, f"  \u3000{kept}\u00a0 ")
+@pytest.mark.parametrize("email", ["a@shop.test", f"{'a' * 64}@{'b' * 43}.example.com"])
+def test_valid_email_is_accepted(client: TestClient, email: str) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"email": email})
 
     assert response.status_code == 201
-    assert response.json()[field] == kept
-
-
-BODIES = {
-    "POST /auth/register": REGISTRATION,
-    "PATCH /users/me": {},
-    "PUT /users/me/password": {"current_password": PASSWORD, "new_password": PASSWORD},
-    "POST /posts": POST,
-    "PATCH /posts/{post_id}": {},
-    "PATCH /admin/users/{user_id}": {},
-}
+    assert response.json()["email"] == email
 
 
 @pytest.mark.parametrize(
-    "field", ["id", "user_id", "hashed_password", "cls", "self", "", "\x00", "\ud800"]
+    "email",
+    [
+        "",
+        "alice",
+        "alice@",
+        "alice@localhost",
+        " alice@example.com",
+        "alice@example.com\n",
+        "Alice <alice@example.com>",
+        "alice@example.com, bob@example.com",
+        f"{'a' * 64}@{'b' * 44}.example.com",
+        # In lower case, the Kelvin sign is a k, and each İ becomes two characters.
+        "\u212a@example.com",
+        "İ" * 120,
+        1,
+        None,
+    ],
 )
-@pytest.mark.parametrize("operation", BODIES)
-def test_unknown_field_is_refused(
-    operation: str, field: str, admin_client: TestClient, admin: User
-) -> None:
-    post = PostFactory.create(author=admin)
-    method, path = operation.format(post_id=post.id, user_id=admin.id).split()
-
-    response = admin_client.request(
-        method, path, content=json.dumps(BODIES[operation] | {field: 1}), headers=JSON
-    )
+def test_invalid_email_is_refused(client: TestClient, email: object) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"email": email})
 
     assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "email"]]
 
 
-@pytest.mark.parametrize("operation", ["POST /auth/register", "PATCH /users/me"])
-def test_nobody_makes_himself_admin(operation: str, user_client: TestClient) -> None:
-    method, path = operation.split()
+@pytest.mark.parametrize("password", ["q1w8e7r5", "x" * 128, " " * 8, MANY_SCRIPTS])
+def test_valid_password_is_accepted(client: TestClient, password: str) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"password": password})
 
-    response = user_client.request(method, path, json=BODIES[operation] | {"is_admin": True})
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "password", ["", "x" * 7, "x" * 129, "x" * 5_000, "horse staple\n", 12345678, None]
+)
+def test_invalid_password_is_refused(client: TestClient, password: object) -> None:
+    response = client.post("/auth/register", json=ACCOUNT | {"password": password})
 
     assert response.status_code == 422
-    assert response.json() == {
-        "detail": [
-            {
-                "type": "extra_forbidden",
-                "loc": ["body", "is_admin"],
-                "msg": "Extra inputs are not permitted",
-            }
-        ]
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "password"]]
+
+
+@pytest.mark.parametrize("password", ["x" * 7, "x" * 129, "horse staple\n"])
+def test_invalid_new_password_is_refused(user_client: TestClient, password: str) -> None:
+    change = {"current_password": "x", "new_password": password}
+
+    response = user_client.put("/users/me/password", json=change)
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "new_password"]]
+
+
+@pytest.mark.parametrize("title", ["x", "x" * 100, "中" * 100, MANY_SCRIPTS])
+def test_valid_title_is_accepted(user_client: TestClient, title: str) -> None:
+    response = user_client.post("/posts", json=POST | {"title": title})
+
+    assert response.status_code == 201
+    assert response.json()["title"] == title
+
+
+@pytest.mark.parametrize(
+    "title", ["", " \u00a0\u3000", "x" * 101, "x" + " " * 100, "Hello\n", 1, None]
+)
+def test_invalid_title_is_refused(user_client: TestClient, title: object) -> None:
+    response = user_client.post("/posts", json=POST | {"title": title})
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "title"]]
+
+
+@pytest.mark.parametrize(
+    "content", ["x", "x" * 50_000, "👍" * 50_000, "line\n\tline\r\nline", MANY_SCRIPTS]
+)
+def test_valid_content_is_accepted(user_client: TestClient, content: str) -> None:
+    response = user_client.post("/posts", json=POST | {"content": content})
+
+    assert response.status_code == 201
+    assert response.json()["content"] == content
+
+
+@pytest.mark.parametrize("content", ["", " \n\t ", "x" * 50_001, ["x"], None])
+def test_invalid_content_is_refused(user_client: TestClient, content: object) -> None:
+    response = user_client.post("/posts", json=POST | {"content": content})
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "content"]]
+
+
+@pytest.mark.parametrize("value", NOT_TEXT)
+def test_account_needs_texts(client: TestClient, value: object) -> None:
+    account = json.dumps({"username": value, "email": value, "password": value})
+
+    response = client.post("/auth/register", content=account, headers=JSON)
+
+    assert response.status_code == 422
+    fields = [reason["loc"][-1] for reason in response.json()["detail"]]
+    assert fields == ["username", "email", "password"]
+
+
+@pytest.mark.parametrize("value", NOT_TEXT)
+def test_post_needs_texts(user_client: TestClient, value: object) -> None:
+    post = json.dumps({"title": value, "content": value})
+
+    response = user_client.post("/posts", content=post, headers=JSON)
+
+    assert response.status_code == 422
+    assert [reason["loc"][-1] for reason in response.json()["detail"]] == ["title", "content"]
+
+
+@pytest.mark.parametrize("character", CONTROLS + LINES_AND_TABS)
+def test_account_cannot_have_control_characters(client: TestClient, character: str) -> None:
+    account = {
+        "username": f"ali{character}ce",
+        "email": f"ali{character}ce@example.com",
+        "password": f"horse{character}staple",
     }
 
-
-@pytest.mark.parametrize(
-    ("path", "field"),
-    [
-        ("/users/me", "username"),
-        ("/users/me", "email"),
-        ("/posts/{post_id}", "title"),
-        ("/posts/{post_id}", "content"),
-        ("/admin/users/{user_id}", "is_admin"),
-    ],
-)
-def test_null_is_no_change(path: str, field: str, admin_client: TestClient, admin: User) -> None:
-    post = PostFactory.create(author=admin)
-
-    response = admin_client.patch(
-        path.format(post_id=post.id, user_id=admin.id), json={field: None}
-    )
+    response = client.post("/auth/register", json=account)
 
     assert response.status_code == 422
-    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", field]]
+    fields = [reason["loc"][-1] for reason in response.json()["detail"]]
+    assert fields == ["username", "email", "password"]
 
 
-@pytest.mark.parametrize("path", ["/users/me", "/posts/{post_id}", "/admin/users/{user_id}"])
-def test_empty_patch_changes_nothing(
-    path: str, admin_client: TestClient, admin: User, session: Session
+@pytest.mark.parametrize("character", CONTROLS)
+def test_post_cannot_have_control_characters(user_client: TestClient, character: str) -> None:
+    post = {"title": f"Hel{character}lo", "content": f"My{character}post."}
+
+    response = user_client.post("/posts", json=post)
+
+    assert response.status_code == 422
+    assert [reason["loc"][-1] for reason in response.json()["detail"]] == ["title", "content"]
+
+
+@pytest.mark.parametrize("character", LINES_AND_TABS)
+def test_only_the_content_of_a_post_can_have_lines_and_tabs(
+    user_client: TestClient, character: str
+) -> None:
+    post = {"title": f"Hel{character}lo", "content": f"My{character}post."}
+
+    response = user_client.post("/posts", json=post)
+
+    assert response.status_code == 422
+    assert [reason["loc"][-1] for reason in response.json()["detail"]] == ["title"]
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0, "", []])
+def test_is_admin_must_be_true_or_false(
+    admin_client: TestClient, user: User, value: object
+) -> None:
+    response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": value})
+
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("operation", JSON_OPERATIONS)
+def test_unknown_fields_are_refused(operation: str, admin_client: TestClient, user: User) -> None:
+    # SQLModel has arguments of its own with the first three names.
+    unknown = ["cls", "self", "__pydantic_self__", "id", "user_id", "hashed_password", "", "\x00"]
+    body = REQUESTS[operation]["json"] | dict.fromkeys(unknown, 1)
+
+    response = send(admin_client, operation, user, PostFactory.create(), json=body)
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [
+        ["body", field] for field in unknown
+    ]
+
+
+def test_field_whose_name_is_a_lone_surrogate_is_refused(user_client: TestClient) -> None:
+    response = user_client.patch("/users/me", content=r'{"\ud800": 1}', headers=JSON)
+
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("operation", "nulls"),
+    [
+        ("PATCH /users/me", {"username": None, "email": None}),
+        ("PATCH /posts/{post_id}", {"title": None, "content": None}),
+        ("PATCH /admin/users/{user_id}", {"is_admin": None}),
+    ],
+)
+def test_null_in_an_update_is_refused(
+    operation: str, nulls: dict[str, None], admin_client: TestClient, user: User
+) -> None:
+    response = send(admin_client, operation, user, PostFactory.create(), json=nulls)
+
+    assert response.status_code == 422
+    assert {reason["loc"][-1] for reason in response.json()["detail"]} == nulls.keys()
+
+
+@pytest.mark.parametrize(
+    "operation", ["PATCH /users/me", "PATCH /posts/{post_id}", "PATCH /admin/users/{user_id}"]
+)
+def test_empty_update_changes_nothing(
+    operation: str, admin_client: TestClient, admin: User, session: Session
 ) -> None:
     post = PostFactory.create(author=admin)
 
-    response = admin_client.patch(path.format(post_id=post.id, user_id=admin.id), json={})
+    response = send(admin_client, operation, admin, post, json={})
 
     assert response.status_code == 200
     assert session.exec(select(Post)).one() == post
     assert session.exec(select(User)).one() == admin
 
 
-@pytest.mark.parametrize("value", ["true", "yes", 1, 0, "", []])
-def test_only_true_and_false_make_an_admin_or_not(
-    value: object, admin_client: TestClient, admin: User
-) -> None:
-    response = admin_client.patch(f"/admin/users/{admin.id}", json={"is_admin": value})
+@pytest.mark.parametrize(
+    "post_id",
+    ["0", "-1", 2**63, "9" * 5_000, "1.5", "1e3", "0x1", "one", "null", "%00", "%FF", "%D9%A1"],
+)
+def test_invalid_id_is_refused(client: TestClient, post_id: object) -> None:
+    response = client.get(f"/posts/{post_id}")
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["path", "post_id"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", f"/posts/{2**63}"),
+        ("DELETE", f"/posts/{2**63}"),
+        ("PATCH", f"/admin/users/{2**63}"),
+        ("DELETE", f"/admin/users/{2**63}"),
+    ],
+)
+def test_id_beyond_64_bits_is_refused(method: str, path: str, admin_client: TestClient) -> None:
+    response = admin_client.request(method, path, json={})
 
     assert response.status_code == 422
 
 
-@pytest.mark.parametrize(
-    "path_id",
-    [
-        "0",
-        "-1",
-        str(2**63),
-        "9" * 5_000,
-        "1.5",
-        "1e3",
-        "0x1",
-        "one",
-        "null",
-        "%00",
-        "%FF",
-        "%D9%A1",
-    ],
-)
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "GET /posts/",
-        "PATCH /posts/",
-        "DELETE /posts/",
-        "PATCH /admin/users/",
-        "DELETE /admin/users/",
-    ],
-)
-def test_id_that_no_row_can_have_is_refused(
-    operation: str, path_id: str, admin_client: TestClient
-) -> None:
-    method, path = operation.split()
-
-    response = admin_client.request(method, path + path_id, json={} if method == "PATCH" else None)
-
-    assert response.status_code == 422
-
-
-@pytest.mark.parametrize("path", ["/posts/", "/admin/users/"])
-def test_greatest_id_may_be_asked_for(path: str, admin_client: TestClient) -> None:
-    response = admin_client.request("DELETE", f"{path}{2**63 - 1}")
+@pytest.mark.parametrize("path", [f"/posts/{2**63 - 1}", f"/admin/users/{2**63 - 1}"])
+def test_greatest_id_is_accepted(path: str, admin_client: TestClient) -> None:
+    response = admin_client.delete(path)
 
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/posts", "/admin/users"])
-@pytest.mark.parametrize("query", ["limit=1", "limit=100", "after=0", f"after={2**63 - 1}"])
-def test_page_within_its_bounds_is_answered(
-    path: str, query: str, admin_client: TestClient
-) -> None:
-    response = admin_client.get(f"{path}?{query}")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/posts?limit=1",
+        "/posts?limit=100",
+        "/posts?after=0",
+        f"/posts?after={2**63 - 1}",
+        f"/posts?user_id={2**63 - 1}",
+        "/admin/users?limit=100&after=0",
+    ],
+)
+def test_valid_page_is_accepted(url: str, admin_client: TestClient) -> None:
+    response = admin_client.get(url)
 
     assert response.status_code == 200
 
@@ -286,161 +310,35 @@ def test_page_within_its_bounds_is_answered(
 @pytest.mark.parametrize(
     ("path", "parameter", "value"),
     [
-        *[
-            (path, parameter, value)
-            for path in ("/posts", "/admin/users")
-            for parameter, values in {
-                "limit": ["0", "-1", "101", "ten", "", "1.5", "NaN", "9" * 5_000, "%00"],
-                "after": ["-1", str(2**63), "last", "", "%FF"],
-            }.items()
-            for value in values
-        ],
-        *[("/posts", "user_id", value) for value in ("0", "-1", str(2**63), "me", "")],
-        *[("/posts", "order", value) for value in ("", "random", "OLDEST", "%00")],
+        ("/posts", "limit", "0"),
+        ("/posts", "limit", "-1"),
+        ("/posts", "limit", "101"),
+        ("/posts", "limit", "1.5"),
+        ("/posts", "limit", "NaN"),
+        ("/posts", "limit", "9" * 5_000),
+        ("/posts", "limit", ""),
+        ("/posts", "limit", "%00"),
+        ("/posts", "after", "-1"),
+        ("/posts", "after", 2**63),
+        ("/posts", "after", "last"),
+        ("/posts", "after", "%FF"),
+        ("/posts", "user_id", "0"),
+        ("/posts", "user_id", 2**63),
+        ("/posts", "user_id", "me"),
+        ("/posts", "order", ""),
+        ("/posts", "order", "random"),
+        ("/posts", "order", "OLDEST"),
+        ("/admin/users", "limit", "0"),
+        ("/admin/users", "after", "-1"),
     ],
 )
-def test_page_outside_its_bounds_is_refused(
-    path: str, parameter: str, value: str, admin_client: TestClient
+def test_invalid_page_is_refused(
+    path: str, parameter: str, value: object, admin_client: TestClient
 ) -> None:
     response = admin_client.get(f"{path}?{parameter}={value}")
 
     assert response.status_code == 422
     assert [reason["loc"] for reason in response.json()["detail"]] == [["query", parameter]]
-
-
-TOO_LONG = b" " * 3_000_000
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"", 422),
-        (b"{", 422),
-        (b"null", 422),
-        (b"[]", 422),
-        (b"NaN", 422),
-        (b'"title"', 422),
-        (b"9" * 5_000, 400),
-        (b'{"title": "\xff"}', 400),
-        (b"[" * 15_000, 400),
-        (TOO_LONG, 413),
-    ],
-    ids=lambda value: repr(value)[:20],
-)
-@pytest.mark.parametrize("operation", BODIES)
-def test_body_that_is_no_object_is_refused(
-    operation: str, body: bytes, status: int, admin_client: TestClient, admin: User
-) -> None:
-    post = PostFactory.create(author=admin)
-    method, path = operation.format(post_id=post.id, user_id=admin.id).split()
-
-    response = admin_client.request(method, path, content=body, headers=JSON)
-
-    assert response.status_code == status
-
-
-@pytest.mark.parametrize("operation", BODIES)
-def test_body_is_refused_when_it_does_not_say_that_it_is_json(
-    operation: str, admin_client: TestClient, admin: User
-) -> None:
-    post = PostFactory.create(author=admin)
-    method, path = operation.format(post_id=post.id, user_id=admin.id).split()
-
-    response = admin_client.request(method, path, content=json.dumps(BODIES[operation]))
-
-    assert response.status_code == 422
-
-
-def test_body_of_one_mebibyte_is_read(user_client: TestClient) -> None:
-    body = json.dumps(POST).ljust(1024 * 1024)
-
-    response = user_client.post("/posts", content=body, headers=JSON)
-
-    assert response.status_code == 201
-
-
-def test_body_sent_in_parts_is_measured_too(user_client: TestClient) -> None:
-    parts = (b" " * 100_000 for _ in range(11))
-
-    response = user_client.post("/posts", content=parts, headers=JSON)
-
-    assert response.status_code == 413
-
-
-@pytest.mark.parametrize(
-    ("body", "media_type", "status"),
-    [
-        (b"", FORM, 422),
-        (b"username=user", FORM, 422),
-        (b"username=user&password=%00", FORM, 422),
-        (b"username=user&password=%C2%85", FORM, 422),
-        (b"username=%FF&password=x", FORM, 422),
-        (b"username=user&password=" + b"x" * 129, FORM, 422),
-        (b"username=user&password=" + b"x" * 5_000, FORM, 422),
-        (b"username=" + b"x" * 51 + b"&password=x", FORM, 422),
-        (b"username=user&password=x&grant_type=implicit", FORM, 422),
-        (b"x&" * 1_001, FORM, 400),
-        (b"x" * 3_000_000, FORM, 413),
-        (b"no part of it", "multipart/form-data; boundary=part", 400),
-        (b"", "multipart/form-data", 400),
-        (b'{"username": "user", "password": "x"}', "application/json", 422),
-    ],
-    ids=lambda value: repr(value)[:40],
-)
-def test_broken_login_is_refused(
-    body: bytes, media_type: str, status: int, client: TestClient, user: User
-) -> None:
-    response = client.post("/auth/token", content=body, headers={"Content-Type": media_type})
-
-    assert response.status_code == status
-
-
-def test_other_fields_of_a_login_are_ignored(client: TestClient, user: User) -> None:
-    form = {
-        "grant_type": "password",
-        "scope": "",
-        "client_id": "x",
-        "username": "user",
-        "password": PASSWORD,
-    }
-
-    response = client.post("/auth/token", data=form)
-
-    assert response.status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        (
-            "POST",
-            "/auth/register",
-            {"json": REGISTRATION | {"password": "secret", "unknown": "secret"}},
-        ),
-        (
-            "POST",
-            "/auth/token",
-            {"data": {"username": "secret secret", "password": "secret" * 100}},
-        ),
-        (
-            "PUT",
-            "/users/me/password",
-            {"json": {"current_password": "secret\0", "new_password": "secret"}},
-        ),
-        ("PUT", "/users/me/password", {"json": "secret"}),
-        ("PATCH", "/users/me", {"json": {"username": "secret!", "email": "secret"}}),
-        ("POST", "/posts", {"content": b'{"secret', "headers": JSON}),
-        ("GET", "/posts?limit=secret&order=secret", {}),
-        ("GET", "/posts/secret", {}),
-    ],
-)
-def test_refusal_never_repeats_what_was_sent(
-    method: str, path: str, body: dict[str, Any], user_client: TestClient
-) -> None:
-    response = user_client.request(method, path, **body)
-
-    assert response.status_code == 422
-    assert "secret" not in response.text
 
 
 def test_refusal_says_where_and_why(user_client: TestClient) -> None:
@@ -457,3 +355,38 @@ def test_refusal_says_where_and_why(user_client: TestClient) -> None:
             {"type": "missing", "loc": ["body", "content"], "msg": "Field required"},
         ]
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "request_body"),
+    [
+        ("POST", "/auth/register", {"json": ACCOUNT | {"password": "secret", "more": "secret"}}),
+        ("POST", "/auth/token", {"data": {"username": "secret!", "password": "secret" * 100}}),
+        (
+            "PUT",
+            "/users/me/password",
+            {"json": {"current_password": "secret\0", "new_password": "secret"}},
+        ),
+        ("PUT", "/users/me/password", {"json": "secret"}),
+        ("PATCH", "/users/me", {"json": {"username": "secret!", "email": "secret"}}),
+        ("POST", "/posts", {"content": '{"secret', "headers": JSON}),
+        ("GET", "/posts?limit=secret&order=secret", {}),
+        ("GET", "/posts/secret", {}),
+    ],
+)
+def test_refusal_never_repeats_what_was_sent(
+    method: str, url: str, request_body: dict[str, Any], user_client: TestClient
+) -> None:
+    response = user_client.request(method, url, **request_body)
+
+    assert response.status_code == 422
+    assert "secret" not in response.text
+
+
+def test_refusal_gives_at_most_a_hundred_reasons(user_client: TestClient) -> None:
+    fields = {f"field{n}": n for n in range(101)}
+
+    response = user_client.post("/posts", json=fields)
+
+    assert response.status_code == 422
+    assert len(response.json()["detail"]) == 100
