@@ -9,7 +9,8 @@ import secrets
 
 os.environ |= {
     "FASTAPI_ENV": "production",
-    "SECRET_KEY": secrets.token_urlsafe(32),
+    # Long enough for HS512, which the app must refuse.
+    "SECRET_KEY": secrets.token_urlsafe(64),
     # The same kind of database as the tests use, but one that doesn't exist.
     "DATABASE_URL": "postgresql://nowhere.invalid/nothing"
     if "TEST_DATABASE_URL" in os.environ

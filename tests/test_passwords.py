@@ -47,12 +47,3 @@ def test_user_cannot_change_to_a_password_that_is_easy_to_guess(
     assert response.status_code == 422
     assert response.json()["detail"][0]["loc"] == ["body", "new_password"]
     assert session.get_one(User, user.id).hashed_password == user.hashed_password
-
-
-def test_new_accounts_start_at_a_random_token_version(client: TestClient, session: Session) -> None:
-    for name in ("one", "two"):
-        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-        client.post("/auth/register", json=account)
-
-    one, two = session.exec(select(User.token_version)).all()
-    assert one != two
