@@ -108,12 +108,13 @@ def forget_failed_logins() -> None:
 
 
 @pytest.fixture
-def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the clock forward by some seconds, instead of waiting."""
+def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Stop the clock, and move it forward by some seconds instead of waiting."""
+    stopped_at = round(time.time())
+    monkeypatch.setattr(time, "time", lambda: stopped_at)
 
-    def move(seconds: float) -> None:
-        now = time.time
-        monkeypatch.setattr(time, "time", lambda: now() + seconds)
+    def move(seconds: int) -> None:
+        monkeypatch.setattr(time, "time", lambda: stopped_at + seconds)
 
     return move
 

@@ -1,23 +1,124 @@
-"""Which new passwords are refused because they are easy to guess."""
+"""How passwords are stored and checked, and which ones are too easy to guess."""
+
+from typing import Literal
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
 from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
+from app import security
 from app.models import User
-from app.security import COMMON_PASSWORDS
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 
-ACCOUNT = {"username": "alice.smith", "email": "alice@example.com"}
+ACCOUNT = {"username": "alice.smith", "email": "alice@example.com", "password": PASSWORD}
+LOGIN = {"username": "user", "password": PASSWORD}
+WRONG_LOGIN = {"username": "user", "password": "wrong password"}
+
+
+class CountingHasher(PasswordHasher):
+    """Count how many passwords are verified."""
+
+    verified = 0
+
+    # The base class calls it `hash` too.
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        self.verified += 1
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def counting_hasher(monkeypatch: pytest.MonkeyPatch) -> CountingHasher:
+    hasher = CountingHasher(CHEAPEST.time_cost, CHEAPEST.memory_cost, CHEAPEST.parallelism)
+    monkeypatch.setattr(security, "hasher", hasher)
+    return hasher
+
+
+def test_only_a_hash_of_the_password_is_stored(client: TestClient, session: Session) -> None:
+    client.post("/auth/register", json=ACCOUNT)
+
+    stored = session.exec(select(User)).one().hashed_password
+    assert PASSWORD not in stored
+    assert security.verify_password(PASSWORD, stored) is True
+    assert security.verify_password("another password", stored) is False
+
+
+def test_hash_has_the_parameters_that_owasp_recommends(real_hasher: PasswordHasher) -> None:
+    assert real_hasher.hash(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_login_compares_all_characters_of_a_long_password(client: TestClient) -> None:
+    password = "x" * 128
+    UserFactory.create(username="user", hashed_password=security.hash_password(password))
+
+    wrong = client.post("/auth/token", data={"username": "user", "password": "x" * 127 + "y"})
+    right = client.post("/auth/token", data={"username": "user", "password": password})
+
+    assert wrong.status_code == 401
+    assert right.status_code == 200
+
+
+def test_login_is_refused_when_the_hash_has_another_format(client: TestClient) -> None:
+    UserFactory.create(username="user", hashed_password="$2b$12$a-hash-of-bcrypt")
+
+    response = client.post("/auth/token", data=LOGIN)
+
+    assert response.status_code == 401
+
+
+def test_login_hashes_again_when_the_parameters_have_changed(
+    client: TestClient, session: Session
+) -> None:
+    old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+    user = UserFactory.create(username="user", hashed_password=old)
+
+    response = client.post("/auth/token", data=LOGIN)
+
+    assert response.status_code == 200
+    stored = session.get_one(User, user.id)
+    assert stored.hashed_password.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert security.verify_password(PASSWORD, stored.hashed_password) is True
+    assert stored.token_version == user.token_version
+
+
+def test_login_keeps_the_hash_when_the_parameters_are_the_same(
+    client: TestClient, user: User, session: Session
+) -> None:
+    response = client.post("/auth/token", data=LOGIN)
+
+    assert response.status_code == 200
+    assert session.get_one(User, user.id).hashed_password == user.hashed_password
+
+
+@pytest.mark.parametrize("login", [LOGIN, WRONG_LOGIN, {"username": "nobody", "password": "x"}])
+def test_login_verifies_exactly_one_password(
+    client: TestClient, user: User, counting_hasher: CountingHasher, login: dict[str, str]
+) -> None:
+    client.post("/auth/token", data=login)
+
+    assert counting_hasher.verified == 1
+
+
+def test_throttled_login_verifies_no_password(
+    client: TestClient, user: User, counting_hasher: CountingHasher
+) -> None:
+    for _ in range(10):
+        client.post("/auth/token", data=WRONG_LOGIN)
+
+    response = client.post("/auth/token", data=LOGIN)
+
+    assert response.status_code == 429
+    assert counting_hasher.verified == 10
 
 
 def test_list_has_the_most_common_passwords() -> None:
-    assert len(COMMON_PASSWORDS) >= 3000
-    assert min(len(password) for password in COMMON_PASSWORDS) == 8
+    assert len(security.COMMON_PASSWORDS) >= 3000
+    assert min(len(password) for password in security.COMMON_PASSWORDS) == 8
 
 
-@pytest.mark.parametrize("password", ["password1", "PassWord1", "12345678", "Alice.Smith"])
-def test_nobody_can_register_with_a_password_that_is_easy_to_guess(
+@pytest.mark.parametrize("password", ["password1", "PassWord1", "Alice.Smith"])
+def test_user_cannot_register_with_a_password_that_is_easy_to_guess(
     client: TestClient, session: Session, password: str
 ) -> None:
     response = client.post("/auth/register", json=ACCOUNT | {"password": password})
@@ -40,8 +141,8 @@ def test_user_cannot_change_to_a_password_that_is_easy_to_guess(
     user_client: TestClient, user: User, session: Session, password: str
 ) -> None:
     user_client.patch("/users/me", json={"username": "longUsername"})
-
     change = {"current_password": PASSWORD, "new_password": password}
+
     response = user_client.put("/users/me/password", json=change)
 
     assert response.status_code == 422
