@@ -20,14 +20,7 @@ def test_admin_can_list_all_users(admin_client: TestClient, admin: User) -> None
     ]
 
 
-def test_user_cannot_list_users(user_client: TestClient) -> None:
-    response = user_client.get("/admin/users")
-
-    assert response.status_code == 403
-    assert response.json() == {"detail": "Admin access required"}
-
-
-def test_list_of_users_names_its_next_page(admin_client: TestClient) -> None:
+def test_list_of_users_links_to_its_next_page(admin_client: TestClient) -> None:
     users = UserFactory.create_batch(3)
 
     first = admin_client.get("/admin/users", params={"limit": 2})
@@ -39,7 +32,7 @@ def test_list_of_users_names_its_next_page(admin_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("is_admin", [True, False])
-def test_admin_can_give_and_take_admin_rights(
+def test_admin_can_make_and_unmake_admins(
     admin_client: TestClient, session: Session, is_admin: bool
 ) -> None:
     user = UserFactory.create(is_admin=not is_admin)
@@ -54,15 +47,6 @@ def test_admin_can_give_and_take_admin_rights(
         "is_admin": is_admin,
     }
     assert session.get_one(User, user.id).is_admin is is_admin
-
-
-def test_empty_change_of_rights_changes_nothing(
-    admin_client: TestClient, admin: User, session: Session
-) -> None:
-    response = admin_client.patch(f"/admin/users/{admin.id}", json={})
-
-    assert response.status_code == 200
-    assert session.get_one(User, admin.id).is_admin is True
 
 
 def test_last_admin_cannot_be_demoted(
@@ -85,7 +69,7 @@ def test_last_admin_cannot_be_deleted(
     assert session.get(User, admin.id) is not None
 
 
-def test_admin_can_demote_a_user_who_is_no_admin_already(
+def test_demoting_a_user_who_is_not_an_admin_changes_nothing(
     admin_client: TestClient, user: User
 ) -> None:
     response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": False})
@@ -94,7 +78,7 @@ def test_admin_can_demote_a_user_who_is_no_admin_already(
     assert response.json()["is_admin"] is False
 
 
-def test_admin_can_delete_a_user_with_all_posts(
+def test_admin_can_delete_a_user_and_their_posts(
     admin_client: TestClient, user: User, session: Session
 ) -> None:
     PostFactory.create(author=user)
@@ -107,17 +91,7 @@ def test_admin_can_delete_a_user_with_all_posts(
     assert session.exec(select(Post.id)).all() == [other.id]
 
 
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_unknown_user_is_not_found(admin_client: TestClient, method: str) -> None:
-    response = admin_client.request(
-        method, "/admin/users/999999999", json={} if method == "PATCH" else None
-    )
-
-    assert response.status_code == 404
-    assert response.json() == {"detail": "User not found"}
-
-
-def test_id_of_a_deleted_user_is_never_given_again(
+def test_id_of_a_deleted_user_is_never_used_again(
     client: TestClient, admin_client: TestClient
 ) -> None:
     deleted = UserFactory.create()
