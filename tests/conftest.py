@@ -21,6 +21,7 @@ os.environ |= {
     "CORS_ORIGINS": "https://allowed.example.com",
 }
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
@@ -29,7 +30,7 @@ from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, StaticPool
+from sqlalchemy import Engine, StaticPool, event
 from sqlmodel import Session, SQLModel, create_engine, delete
 
 from app import security
@@ -68,17 +69,29 @@ def postgres_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine
         yield engine
 
 
-@pytest.fixture
-def sqlite_engine() -> Iterator[Engine]:
-    """Make a database in memory. It lives in one connection, which all sessions share."""
+@pytest.fixture(scope="session")
+def shared_sqlite_engine() -> Engine:
+    """Make one engine for the whole run, as it remembers the SQL of each query.
+
+    It has one connection, which all sessions share: a database in memory lives in its connection.
+    """
     engine = create_engine(
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
     )
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-    SQLModel.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
+
+    @event.listens_for(engine, "connect")
+    def enforce_foreign_keys(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+@pytest.fixture
+def sqlite_engine(shared_sqlite_engine: Engine) -> Iterator[Engine]:
+    """Make a database in memory, which is gone when its connection is closed."""
+    SQLModel.metadata.create_all(shared_sqlite_engine)
+    yield shared_sqlite_engine
+    shared_sqlite_engine.dispose()
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def test_link_to_the_next_page_works_behind_a_path_prefix(engine: Engine) -> Non
 
 
 def test_location_of_a_new_post_works_behind_a_path_prefix(user_client: TestClient) -> None:
-    client = TestClient(app, headers=user_client.headers, root_path="/api")
+    client = TestClient(app, headers=dict(user_client.headers), root_path="/api")
 
     response = client.post("/api/posts", json={"title": "Hello", "content": "My first post."})
 
