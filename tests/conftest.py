@@ -89,7 +89,7 @@ def shared_sqlite_engine() -> Engine:
 @pytest.fixture
 def sqlite_engine(shared_sqlite_engine: Engine) -> Iterator[Engine]:
     """Make a database in memory, which is gone when its connection is closed."""
-    SQLModel.metadata.create_all(shared_sqlite_engine)
+    SQLModel.metadata.create_all(shared_sqlite_engine, checkfirst=False)
     yield shared_sqlite_engine
     shared_sqlite_engine.dispose()
 

@@ -145,7 +145,7 @@ def test_no_route_is_missing_from_the_table() -> None:
         ("PATCH /admin/users/{unknown_id}", "owner", "{", 422),
     ],
 )
-def test_requests_are_refused_in_this_order(
+def test_request_is_refused_for_the_first_reason_in_this_order(
     operation: str,
     actor: str,
     body: str | None,

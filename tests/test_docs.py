@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 
-def test_docs_page_asks_no_other_host(client: TestClient) -> None:
+def test_docs_page_loads_nothing_from_other_hosts(client: TestClient) -> None:
     response = client.get("/docs")
 
     assert response.status_code == 200
@@ -18,7 +18,7 @@ def test_docs_page_asks_no_other_host(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("file", ["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"])
-def test_files_of_the_docs_page_come_from_our_server(client: TestClient, file: str) -> None:
+def test_docs_page_loads_its_files_from_our_server(client: TestClient, file: str) -> None:
     assert f'"docs/{file}"' in client.get("/docs").text
 
     response = client.get(f"/docs/{file}")
@@ -40,7 +40,7 @@ def test_docs_page_only_runs_its_own_scripts(client: TestClient) -> None:
     )
 
 
-def test_docs_page_is_ready_to_try_operations(client: TestClient) -> None:
+def test_docs_page_is_ready_to_try_out_operations(client: TestClient) -> None:
     response = client.get("/docs")
 
     assert '"tryItOutEnabled": true' in response.text

@@ -76,7 +76,7 @@ def test_breaking_a_foreign_key_is_a_conflict(shop_engine: Engine) -> None:
     assert response.json() == CONFLICT
 
 
-def test_updating_a_row_that_is_gone_is_a_conflict(
+def test_updating_a_deleted_row_is_a_conflict(
     shop_engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def update_shop_that_is_gone() -> None:
@@ -123,7 +123,7 @@ def test_bug_is_raised_to_the_server_which_logs_it() -> None:
         TestClient(app).get("/")
 
 
-def test_bug_is_answered_in_the_form_of_all_errors() -> None:
+def test_bug_has_the_same_form_as_other_errors() -> None:
     def divide_by_zero() -> None:
         _ = 1 / 0
 
@@ -133,7 +133,9 @@ def test_bug_is_answered_in_the_form_of_all_errors() -> None:
     assert response.json() == BUG
 
 
-def test_database_out_of_reach_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+def test_database_is_unavailable_when_it_cannot_be_reached(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     engine = create_engine("sqlite:////nowhere/nothing.db")
 
     def connect() -> None:
@@ -148,7 +150,9 @@ def test_database_out_of_reach_is_unavailable(caplog: pytest.LogCaptureFixture) 
     assert "Database unavailable: OperationalError" in caplog.text
 
 
-def test_pool_without_a_free_connection_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+def test_database_is_unavailable_when_the_pool_has_no_free_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     engine = create_engine(
         "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0
     )
@@ -174,7 +178,7 @@ def test_pool_without_a_free_connection_is_unavailable(caplog: pytest.LogCapture
     ],
     ids=["closed by the driver", "lost"],
 )
-def test_lost_connection_is_unavailable(error: DBAPIError) -> None:
+def test_database_is_unavailable_when_the_connection_is_lost(error: DBAPIError) -> None:
     def lose_connection() -> None:
         raise error
 
@@ -184,7 +188,7 @@ def test_lost_connection_is_unavailable(error: DBAPIError) -> None:
     assert response.json() == UNAVAILABLE
 
 
-def test_any_other_error_of_the_database_is_a_bug() -> None:
+def test_any_other_database_error_is_a_bug() -> None:
     def fail() -> None:
         raise DBAPIError("SELECT 1", {}, Exception())
 

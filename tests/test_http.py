@@ -15,7 +15,7 @@ def test_root_says_hello(client: TestClient) -> None:
     assert response.json() == {"message": "FastAPI testing example"}
 
 
-def test_service_with_a_database_is_healthy(client: TestClient) -> None:
+def test_service_is_healthy_when_its_database_works(client: TestClient) -> None:
     response = client.get("/health")
 
     assert response.status_code == 200
@@ -71,7 +71,7 @@ def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path:
         ("PUT", "/posts/1", "DELETE, GET, HEAD, PATCH"),
     ],
 )
-def test_wrong_method_is_told_all_methods_of_the_path(
+def test_wrong_method_is_refused_with_a_list_of_all_methods(
     client: TestClient, method: str, path: str, allow: str
 ) -> None:
     response = client.request(method, path)
@@ -87,7 +87,7 @@ def test_wrong_method_is_refused_in_the_form_of_all_errors(client: TestClient) -
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/posts/", "/auth/token/", "/users/me/"])
-def test_unknown_path_is_not_found_and_not_redirected(client: TestClient, path: str) -> None:
+def test_unknown_path_is_not_found_and_never_redirected(client: TestClient, path: str) -> None:
     response = client.post(path, follow_redirects=False)
 
     assert response.status_code == 404
@@ -104,19 +104,21 @@ def test_browsers_are_told_not_to_guess_the_media_type(client: TestClient, path:
 
 
 @pytest.mark.parametrize("path", ["/users/me", "/posts", "/admin/users", "/nowhere"])
-def test_response_to_a_token_is_not_cached(user_client: TestClient, path: str) -> None:
+def test_response_to_a_request_with_a_token_is_not_cached(
+    user_client: TestClient, path: str
+) -> None:
     response = user_client.get(path)
 
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_response_to_everyone_may_be_cached(client: TestClient) -> None:
+def test_response_to_a_request_without_a_token_can_be_cached(client: TestClient) -> None:
     response = client.get("/posts")
 
     assert "Cache-Control" not in response.headers
 
 
-def test_page_of_an_allowed_origin_can_read_responses(client: TestClient) -> None:
+def test_website_on_the_list_can_read_responses(client: TestClient) -> None:
     response = client.get("/posts", headers={"Origin": ORIGIN})
 
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
@@ -124,7 +126,7 @@ def test_page_of_an_allowed_origin_can_read_responses(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
-def test_page_of_an_allowed_origin_can_send_a_token(client: TestClient, method: str) -> None:
+def test_website_on_the_list_can_send_a_token(client: TestClient, method: str) -> None:
     preflight = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": method,
@@ -138,7 +140,7 @@ def test_page_of_an_allowed_origin_can_send_a_token(client: TestClient, method: 
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-def test_page_of_another_origin_cannot_read_responses(client: TestClient) -> None:
+def test_other_websites_cannot_read_responses(client: TestClient) -> None:
     response = client.get("/posts", headers={"Origin": "https://evil.example.com"})
 
     assert "Access-Control-Allow-Origin" not in response.headers

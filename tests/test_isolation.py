@@ -72,7 +72,7 @@ def test_override_is_ignored_when_each_call_makes_a_new_dependency() -> None:
     assert response.json() == "Hello Alice"
 
 
-def test_override_works_when_the_dependency_has_a_name() -> None:
+def test_override_works_when_it_names_the_dependency_itself() -> None:
     app = FastAPI()
     get_greeting = make_get_greeting("Alice")
 
@@ -106,7 +106,7 @@ def test_factories_refuse_a_misspelt_keyword(keyword: str, engine: Engine) -> No
         UserFactory.create(**{keyword: "value"})
 
 
-def test_session_of_the_test_has_to_refresh_what_it_read_before_the_request(
+def test_session_must_refresh_a_row_that_a_request_has_changed(
     user_client: TestClient, user: User, session: Session
 ) -> None:
     row = session.get_one(User, user.id)
@@ -128,6 +128,6 @@ def test_configured_database_is_never_opened(user_client: TestClient, engine: En
     assert configured_engine.pool.overflow() == -POOL_SIZE
 
 
-def test_app_forgets_the_database_of_the_last_test() -> None:
+def test_app_forgets_the_database_of_the_previous_test() -> None:
     # This test doesn't use the fixture `engine`.
     assert get_session not in real_app.dependency_overrides

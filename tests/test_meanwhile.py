@@ -38,7 +38,7 @@ def run_before(engine: Engine) -> Iterator[RunBefore]:
     assert pending == {}, "The app never ran such a statement."
 
 
-def test_post_of_an_account_deleted_meanwhile_is_a_conflict(
+def test_creating_a_post_is_a_conflict_when_the_account_was_just_deleted(
     user_client: TestClient, session: Session, run_before: RunBefore
 ) -> None:
     run_before("INSERT INTO posts", "DELETE FROM users")
@@ -50,7 +50,7 @@ def test_post_of_an_account_deleted_meanwhile_is_a_conflict(
     assert session.exec(select(Post)).all() == []
 
 
-def test_updating_a_post_deleted_meanwhile_is_a_conflict(
+def test_updating_a_post_is_a_conflict_when_it_was_just_deleted(
     user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     post = PostFactory.create(author=user)
@@ -62,7 +62,7 @@ def test_updating_a_post_deleted_meanwhile_is_a_conflict(
     assert response.json() == CONFLICT
 
 
-def test_updating_an_account_deleted_meanwhile_is_a_conflict(
+def test_updating_an_account_is_a_conflict_when_it_was_just_deleted(
     user_client: TestClient, run_before: RunBefore
 ) -> None:
     run_before("UPDATE users", "DELETE FROM users")
@@ -73,7 +73,7 @@ def test_updating_an_account_deleted_meanwhile_is_a_conflict(
     assert response.json() == CONFLICT
 
 
-def test_making_an_account_admin_that_is_deleted_meanwhile_is_a_conflict(
+def test_making_a_user_an_admin_is_a_conflict_when_they_were_just_deleted(
     admin_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     run_before("UPDATE users", f"DELETE FROM users WHERE id = {user.id}")
@@ -84,7 +84,7 @@ def test_making_an_account_admin_that_is_deleted_meanwhile_is_a_conflict(
     assert response.json() == CONFLICT
 
 
-def test_deleting_a_post_deleted_meanwhile_succeeds(
+def test_deleting_a_post_succeeds_when_it_was_just_deleted(
     user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     post = PostFactory.create(author=user)
@@ -95,7 +95,7 @@ def test_deleting_a_post_deleted_meanwhile_succeeds(
     assert response.status_code == 204
 
 
-def test_deleting_your_account_deleted_meanwhile_succeeds(
+def test_deleting_your_account_succeeds_when_it_was_just_deleted(
     user_client: TestClient, run_before: RunBefore
 ) -> None:
     run_before("DELETE FROM users", "DELETE FROM users")
@@ -105,7 +105,7 @@ def test_deleting_your_account_deleted_meanwhile_succeeds(
     assert response.status_code == 204
 
 
-def test_deleting_an_account_deleted_meanwhile_succeeds_for_an_admin(
+def test_deleting_a_user_succeeds_when_they_were_just_deleted(
     admin_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     run_before("DELETE FROM users", f"DELETE FROM users WHERE id = {user.id}")
@@ -115,7 +115,7 @@ def test_deleting_an_account_deleted_meanwhile_succeeds_for_an_admin(
     assert response.status_code == 204
 
 
-def test_last_of_two_new_passwords_wins_and_ends_the_tokens_of_both(
+def test_last_of_two_new_passwords_wins_and_ends_all_tokens(
     client: TestClient, user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     first = "UPDATE users SET hashed_password = 'first', token_version = 1"
@@ -132,7 +132,7 @@ def test_last_of_two_new_passwords_wins_and_ends_the_tokens_of_both(
     assert client.get("/users/me", headers=token_of_the_first).status_code == 401
 
 
-def test_login_that_rehashes_keeps_a_password_changed_meanwhile(
+def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
     client: TestClient, session: Session, run_before: RunBefore
 ) -> None:
     outdated = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
@@ -148,7 +148,7 @@ def test_login_that_rehashes_keeps_a_password_changed_meanwhile(
     assert client.get("/users/me", headers=token).status_code == 401
 
 
-def test_user_who_became_the_last_admin_meanwhile_cannot_leave(
+def test_user_who_just_became_the_last_admin_cannot_delete_their_account(
     user_client: TestClient, user: User, session: Session, run_before: RunBefore
 ) -> None:
     run_before("SELECT users.id \n", f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
@@ -168,7 +168,7 @@ def test_user_who_became_the_last_admin_meanwhile_cannot_leave(
         ("PATCH", "/admin/users/{admin_id}", {"is_admin": False}),
     ],
 )
-def test_admin_stays_when_the_other_admin_left_meanwhile(
+def test_admin_cannot_be_removed_when_they_just_became_the_last_one(
     method: str,
     path: str,
     body: dict[str, bool] | None,

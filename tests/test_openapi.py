@@ -58,7 +58,7 @@ def test_each_operation_is_described(operation: dict[str, Any]) -> None:
         ("PATCH", "/posts/7", "PostUpdate"),
     ],
 )
-def test_example_of_a_request_body_works_as_it_stands(
+def test_example_of_a_request_body_works(
     method: str, path: str, schema: str, admin_client: TestClient
 ) -> None:
     PostFactory.create(id=7, author=UserFactory.create(id=42))
@@ -82,7 +82,7 @@ def test_example_of_a_response_has_all_fields(model: type[UserPublic | PostPubli
 @pytest.mark.parametrize(
     "operation", operations_that_document(401, "Could not validate credentials")
 )
-def test_401_is_only_documented_where_it_happens(
+def test_401_is_documented_only_where_it_happens(
     operation: str, client: TestClient, user: User
 ) -> None:
     response = send(client, operation, user, PostFactory.create())
@@ -92,7 +92,7 @@ def test_401_is_only_documented_where_it_happens(
 
 
 @pytest.mark.parametrize("operation", operations_that_document(403, "Admin access required"))
-def test_403_is_only_documented_where_it_happens(
+def test_403_is_documented_only_where_it_happens(
     operation: str, user_client: TestClient, user: User
 ) -> None:
     response = send(user_client, operation, user, PostFactory.create())
@@ -102,7 +102,7 @@ def test_403_is_only_documented_where_it_happens(
 
 
 @pytest.mark.parametrize("operation", operations_that_document(404, "not found"))
-def test_404_is_only_documented_where_it_happens(operation: str, admin_client: TestClient) -> None:
+def test_404_is_documented_only_where_it_happens(operation: str, admin_client: TestClient) -> None:
     nobody, nothing = UserFactory.build(id=2**40), PostFactory.build(id=2**40)
 
     response = send(admin_client, operation, nobody, nothing)
@@ -111,7 +111,7 @@ def test_404_is_only_documented_where_it_happens(operation: str, admin_client: T
 
 
 @pytest.mark.parametrize("operation", operations_that_document(413, "Content Too Large"))
-def test_413_is_only_documented_where_it_happens(operation: str, admin_client: TestClient) -> None:
+def test_413_is_documented_only_where_it_happens(operation: str, admin_client: TestClient) -> None:
     method, path = operation.format(user_id=1, post_id=1).split()
 
     response = admin_client.request(method, path, content=b" " * (1024 * 1024 + 1))
@@ -120,7 +120,7 @@ def test_413_is_only_documented_where_it_happens(operation: str, admin_client: T
 
 
 @pytest.mark.parametrize("operation", operations_that_document(503, "Database unavailable"))
-def test_503_is_only_documented_where_it_happens(
+def test_503_is_documented_only_where_it_happens(
     operation: str, user_client: TestClient, user: User
 ) -> None:
     post = PostFactory.create()
@@ -151,7 +151,7 @@ def test_client_notices_an_undocumented_status(client: TestClient) -> None:
         check_documented(response)
 
 
-def test_client_notices_an_undocumented_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_notices_an_undocumented_error(monkeypatch: pytest.MonkeyPatch) -> None:
     client = DocumentedClient(app)
     response = client.get("/users/me")
     monkeypatch.setattr(response, "json", lambda: {"detail": "Go away"})

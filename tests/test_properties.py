@@ -84,9 +84,7 @@ def test_all_pages_together_have_each_post_once(
     title=st.text(characters, max_size=98).map("x{}x".format),
     content=st.text(characters | st.sampled_from("\t\r\n"), max_size=200).map("x{}x".format),
 )
-def test_any_text_of_a_post_comes_back_as_it_was_sent(
-    title: str, content: str, user_client: TestClient
-) -> None:
+def test_post_comes_back_as_it_was_sent(title: str, content: str, user_client: TestClient) -> None:
     created = user_client.post("/posts", json={"title": title, "content": content}).json()
 
     response = user_client.get(f"/posts/{created['id']}")
@@ -101,7 +99,7 @@ def test_any_text_of_a_post_comes_back_as_it_was_sent(
         lambda password: not is_weak(password, "")
     )
 )
-def test_any_password_can_be_used_to_log_in(password: str, client: TestClient) -> None:
+def test_user_can_log_in_with_any_password(password: str, client: TestClient) -> None:
     user = UserFactory.build()
     user_in = {"username": user.username, "email": user.email, "password": password}
     client.post("/auth/register", json=user_in)
@@ -113,7 +111,7 @@ def test_any_password_can_be_used_to_log_in(password: str, client: TestClient) -
 
 @repeatable
 @given(request=requests, body=any_json | any_object)
-def test_no_json_is_a_server_error(
+def test_no_json_causes_a_server_error(
     request: tuple[str, str], body: object, admin_client: TestClient
 ) -> None:
     response = admin_client.request(
@@ -125,7 +123,7 @@ def test_no_json_is_a_server_error(
 
 @repeatable
 @given(request=requests, body=st.binary(), media_type=media_types)
-def test_no_bytes_are_a_server_error(
+def test_no_bytes_cause_a_server_error(
     request: tuple[str, str], body: bytes, media_type: str, admin_client: TestClient
 ) -> None:
     response = admin_client.request(*request, content=body, headers={"Content-Type": media_type})
@@ -140,7 +138,7 @@ def test_no_bytes_are_a_server_error(
     ),
     value=st.binary(max_size=20) | st.integers(0, 2**65).map(lambda number: b"%d" % number),
 )
-def test_no_url_is_a_server_error(url: str, value: bytes, client: TestClient) -> None:
+def test_no_url_causes_a_server_error(url: str, value: bytes, client: TestClient) -> None:
     response = client.get(url + quote(value))
 
     assert response.status_code < 500

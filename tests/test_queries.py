@@ -30,7 +30,7 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
 
 
 @pytest.mark.parametrize("path", ["/posts?limit=100", "/admin/users?limit=100"])
-def test_long_list_takes_as_many_statements_as_a_short_one(
+def test_long_list_takes_as_many_queries_as_a_short_one(
     path: str, admin_client: TestClient, admin: User, statements: list[Statement]
 ) -> None:
     PostFactory.create(author=admin)
@@ -90,7 +90,7 @@ def explain(statement: Statement, session: Session) -> str:
         ),
     ],
 )
-def test_index_finds_a_page_of_posts(
+def test_page_of_posts_is_found_by_an_index(
     query: str,
     sqlite: str,
     postgresql: str,
@@ -110,7 +110,7 @@ def test_index_finds_a_page_of_posts(
     assert "Sort" not in plan
 
 
-def test_index_finds_the_user_who_logs_in(
+def test_user_who_logs_in_is_found_by_an_index(
     client: TestClient, user: User, session: Session, statements: list[Statement]
 ) -> None:
     client.post("/auth/token", data={"username": "USER", "password": PASSWORD})
@@ -121,7 +121,7 @@ def test_index_finds_the_user_who_logs_in(
     assert expected[session.connection().dialect.name] in plan
 
 
-def test_index_finds_the_admins(
+def test_admins_are_found_by_an_index(
     admin_client: TestClient, session: Session, statements: list[Statement]
 ) -> None:
     admin_client.delete("/users/me")
