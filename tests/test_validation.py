@@ -17,7 +17,7 @@ POST = {"title": "Hello", "content": "My first post."}
 MANY_SCRIPTS = "Ελληνικά 中文 עברית हिन्दी 👩🏽‍💻"
 
 # These need `json.dumps`, as the argument `json` of the client refuses NaN and lone surrogates.
-NOT_TEXT = [True, 1.5, float("nan"), "before\ud800after", "\udfff"]
+NOT_STRINGS = [True, 1.5, float("nan"), "before\ud800after", "\udfff"]
 # The first and the last of each range of control characters, and those next to \t, \n and \r.
 CONTROLS = ["\x00", "\x08", "\x0b", "\x0c", "\x0e", "\x1f", "\x7f", "\x80", "\x9f"]
 LINES_AND_TABS = ["\t", "\n", "\r"]
@@ -138,8 +138,8 @@ def test_invalid_content_is_refused(user_client: TestClient, content: object) ->
     assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "content"]]
 
 
-@pytest.mark.parametrize("value", NOT_TEXT)
-def test_account_needs_texts(client: TestClient, value: object) -> None:
+@pytest.mark.parametrize("value", NOT_STRINGS)
+def test_fields_of_an_account_must_be_strings(client: TestClient, value: object) -> None:
     account = json.dumps({"username": value, "email": value, "password": value})
 
     response = client.post("/auth/register", content=account, headers=JSON)
@@ -149,8 +149,8 @@ def test_account_needs_texts(client: TestClient, value: object) -> None:
     assert fields == ["username", "email", "password"]
 
 
-@pytest.mark.parametrize("value", NOT_TEXT)
-def test_post_needs_texts(user_client: TestClient, value: object) -> None:
+@pytest.mark.parametrize("value", NOT_STRINGS)
+def test_fields_of_a_post_must_be_strings(user_client: TestClient, value: object) -> None:
     post = json.dumps({"title": value, "content": value})
 
     response = user_client.post("/posts", content=post, headers=JSON)
@@ -345,6 +345,7 @@ def test_refusal_says_where_and_why(user_client: TestClient) -> None:
     response = user_client.post("/posts", json={"title": ""})
 
     assert response.status_code == 422
+    assert response.headers["Content-Type"] == "application/json"
     assert response.json() == {
         "detail": [
             {
