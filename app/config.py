@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 KEY_BYTES = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
-STARTUP_FAILURE = 3  # Uvicorn's own status for an app that could not start.
+STARTUP_FAILURE = 3  # Uvicorn also ends with this status if an app can't start.
 
 
 class Settings(BaseSettings):
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    # `fastapi dev` sets this to "development".
+    # `fastapi dev` sets this to "development". It comes first, as the key depends on it.
     fastapi_env: str = "production"
     secret_key: SecretBytes = Field(default=SecretBytes(b""))
     # Left out of `repr`, as these URLs can hold a password.
@@ -27,13 +27,14 @@ class Settings(BaseSettings):
     rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    # Separated by commas.
+    # `*`, or origins such as https://example.com, separated by commas.
     cors_origins: str = Field(default="", pattern=r"^((\*|https?://[^/,\s]+)\s*(,\s*|$))*$")
 
     @field_validator("secret_key")
     @classmethod
     def check_secret_key(cls, key: SecretBytes, info: ValidationInfo) -> SecretBytes:
         if not key and info.data["fastapi_env"] == "development":
+            # A new one at each start, so everyone has to log in again.
             return SecretBytes(secrets.token_bytes(KEY_BYTES))
         if len(key) < KEY_BYTES:
             command = "python -c 'import secrets; print(secrets.token_urlsafe())'"
@@ -55,17 +56,17 @@ class Settings(BaseSettings):
         if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         if url.host and "host" in url.query:
-            # SQLAlchemy would use the hosts after `?` and drop the one before, without a word.
+            # SQLAlchemy would silently ignore the host before the `?`.
             raise ValueError("names a host before and after `?`; put all of them after it")
         if not find_spec("psycopg"):
-            raise ValueError("names PostgreSQL, whose driver is missing: uv sync --extra postgres")
+            raise ValueError("needs the PostgreSQL driver; install it: uv sync --extra postgres")
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
     @field_validator("rate_limit_storage_uri")
     @classmethod
     def check_redis_is_installed(cls, value: str | RedisDsn) -> str | RedisDsn:
         if value != "memory://" and not find_spec("redis"):
-            raise ValueError("names Redis, whose client is missing: uv sync --extra redis")
+            raise ValueError("needs the Redis client; install it: uv sync --extra redis")
         return value
 
 
@@ -74,7 +75,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # A setting of two types has two errors, of which one line is enough.
+        # RATE_LIMIT_STORAGE_URI has two types, and an error for each. Show only the last one.
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in error.errors()}
         lines = [f"  {name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]
         sys.stderr.write("\n".join(["Cannot start with these settings:", *lines, ""]))

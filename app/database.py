@@ -26,25 +26,29 @@ engine = build_engine(settings.database_url, POOL_SIZE)
 
 
 async def get_session() -> AsyncIterator[Session]:
+    # Without `expire_on_commit`, an endpoint can return what it has just committed.
     session = Session(engine, expire_on_commit=False)
     try:
         yield session
     finally:
+        # Without a transaction, there is nothing to give back. Closing also rolls back what
+        # wasn't committed. That can take a while, so it runs in a thread.
         if session.in_transaction():
-            # Ending a transaction can take a while, so not on the event loop.
             await run_in_threadpool(session.close)
 
 
-# A request is only let in if the pool has a connection for it. Without the limit, requests would
-# wait for a connection in a thread, until those that hold one find no thread to go on.
+# With `max_concurrency`, a request only starts if the pool has a connection for it. Otherwise
+# many requests would each block a thread to wait for a connection, and the few that have one could
+# not go on, as they need a thread too: the app would stand still for good.
 # `scope="function"` gives the connection back before the response is sent.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
 
 def lock_users(session: Session) -> None:
-    """Let only one transaction at a time change users from here on, on any process or host."""
+    """Keep all other transactions from changing users until this one ends."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
+        # Reading has not begun a transaction: Python's driver does that when a statement writes.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
@@ -52,7 +56,7 @@ def lock_users(session: Session) -> None:
 
 @contextmanager
 def migration_transaction() -> Iterator[Connection]:
-    """Connect without the time limits of requests, and let only one process at a time go on."""
+    """Begin a transaction without the time limits of requests, once no other process has one."""
     with build_migration_engine(settings.database_url).begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -65,10 +69,10 @@ def migration_transaction() -> Iterator[Connection]:
 
 
 def upgrade_database() -> None:
-    """Bring the schema up to date. Raises an exception if that fails; then nothing has changed."""
+    """Bring the schema up to date. If that fails, it raises, and leaves the database unchanged."""
     if is_up_to_date():
         return
-    # Imported only when it is needed, as importing Alembic takes as long as half of a start.
+    # Imported only when it is needed, as importing Alembic takes half of the time of a start.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -78,7 +82,10 @@ def upgrade_database() -> None:
 
 
 def is_up_to_date() -> bool:
-    """Compare the revision of the database with those of the scripts in `migrations/versions`."""
+    """Compare the revision of the database with those of the scripts in `migrations/versions`.
+
+    The scripts are only read as text, because importing them would import Alembic.
+    """
     with build_migration_engine(settings.database_url).connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
@@ -91,5 +98,5 @@ def is_up_to_date() -> bool:
     predecessors = " ".join(re.findall(r"^down_revision = (.*)", scripts, re.MULTILINE))
     heads = revisions - set(re.findall(r"\w+", predecessors))
     if unknown := current - revisions:
-        raise RuntimeError(f"the database is of a later release, with revision {unknown.pop()}")
+        raise RuntimeError(f"the database is of a newer release: revision {unknown.pop()}")
     return current == heads

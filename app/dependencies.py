@@ -1,6 +1,7 @@
-"""Who asks, for which row, and whether they may.
+"""The current user, the requested rows and pages, permissions, and limits.
 
-An alias such as EditablePost is the policy of the endpoint that has it in its signature.
+An alias such as EditablePost in the signature of an endpoint says what the endpoint demands. Those
+that neither wait for the database nor for anything else are `async def`, as that is faster.
 """
 
 import logging
@@ -91,7 +92,7 @@ DeletablePost = Annotated[Post, Depends(get_deletable_post)]
 
 
 def keep_an_admin(user: User, session: Session) -> None:
-    """Raise LastAdmin if this is the last one. Until the commit, no other request changes users."""
+    """Raise LastAdmin if `user` is the only admin. Lock users until the commit."""
     lock_users(session)
     # Ask the database again, as `user` was read before the lock.
     admin_ids = session.exec(select(User.id).where(User.is_admin).limit(2)).all()
@@ -99,7 +100,7 @@ def keep_an_admin(user: User, session: Session) -> None:
         raise errors.LastAdmin
 
 
-async def get_client_address(request: Request) -> str:
+async def get_client_address(request: Request) -> str:  # A network, for IPv6.
     return security.client_network(request.client.host if request.client else "")
 
 
@@ -114,26 +115,37 @@ def limit_logins(form: LoginFormDep, address: ClientAddress) -> None:
     )
     if seconds > 0:
         logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
+        raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
 
 
+def count_failed_login(form: LoginForm, address: str) -> None:
+    security.failures_by_name.count(address, form.username.lower())
+    security.failures_by_address.count(address)
+
+
+# Not CurrentUser: no request may hold a session while it waits for a hashing slot.
 def limit_password_changes(claims: TokenClaims) -> None:
     seconds = security.failures_by_user.seconds_to_wait(str(claims.sub))
     if seconds > 0:
         logger.warning("Throttled a change of password for user %s", claims.sub)
-        raise errors.TooManyFailedLogins({"Retry-After": str(seconds)})
+        raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
+
+
+def count_failed_password_change(user: User) -> None:
+    security.failures_by_user.count(str(user.id))
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Wait until few enough requests hash a password."""
+    """Hold one of the HASHING_SLOTS during the request. Requests wait for one before this runs."""
     if await request.is_disconnected():
-        # It gave up while it waited. Hashing for nobody would keep everybody else waiting.
+        # The client has given up. Hashing for nobody would only keep the others waiting.
         raise errors.ClientGone
     yield
 
 
 # Each hash keeps a core busy for about 25 ms, so more of them at once would slow down everything
-# else. It comes before the session: no request may hold a connection while it waits here.
+# else. Name it in `dependencies=` of the route: those run before the endpoint's own, so requests
+# that wait for a slot don't hold a database connection.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
@@ -142,7 +154,8 @@ class Page(BaseModel):
     """The query parameters of a list that is sorted by id, in pages.
 
     A page begins after the last id of the page before. Unlike with an offset, all pages cost the
-    same, and none misses or repeats a row because others came or went.
+    same, and rows that are added or deleted meanwhile don't shift the next page. Read one row more
+    than `limit`, to see whether there is a next page.
     """
 
     limit: int = Field(50, ge=1, le=100, description="How many rows to return.")
@@ -153,5 +166,6 @@ class Page(BaseModel):
     ) -> None:
         """Add a link to the next page (RFC 8288) if there are more rows than `limit`."""
         if len(rows) > self.limit:
-            url = request.url.include_query_params(after=rows[self.limit - 1].id)
+            last_row = rows[self.limit - 1]
+            url = request.url.include_query_params(after=last_row.id)
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

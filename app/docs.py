@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 
 class DocumentedFastAPI(FastAPI):
-    """FastAPI with an example of what its answer to an invalid request looks like here."""
+    """FastAPI, with an example of its response to an invalid request."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -30,7 +30,7 @@ def add_docs(app: FastAPI) -> None:
         swagger_favicon_url="docs/favicon-32x32.png",
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
-    # The browser only runs scripts from here, and the one in the page, which it knows by its hash.
+    # The browser only runs scripts from this server, and the one in the page with this hash.
     (script,) = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
     script_hash = b64encode(sha256(script).digest()).decode()
     page.headers["Content-Security-Policy"] = (
@@ -43,4 +43,5 @@ def add_docs(app: FastAPI) -> None:
     async def read_docs() -> Response:
         return page
 
+    # After the page itself, as it matches all paths below /docs.
     app.mount("/docs", StaticFiles(packages=[("fastapi_swagger", "resources")]))

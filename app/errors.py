@@ -1,4 +1,4 @@
-"""The errors that the API answers with, how OpenAPI documents them, and handlers for the rest."""
+"""The errors of the API, how OpenAPI documents them, and handlers for all other exceptions."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class ApiError(HTTPException):
-    """An error that the API answers with. Each subclass is one of them."""
+    """An error that the API responds with. Each error has its own subclass."""
 
     status_code: int
     detail: str
@@ -28,7 +28,7 @@ class ApiError(HTTPException):
         super().__init__(self.status_code, self.detail, headers or self.headers)
 
 
-class UnreadableBody(ApiError):  # Raised by FastAPI.
+class UnreadableBody(ApiError):  # FastAPI raises it, wherever there is a body.
     status_code = 400
     detail = "There was an error parsing the body"
 
@@ -85,7 +85,7 @@ class LastAdmin(ApiError):
     detail = "The last admin cannot be removed"
 
 
-class Conflict(ApiError):
+class Conflict(ApiError):  # `handle_conflict` raises it, wherever something is written.
     status_code = 409
     detail = "Conflicts with the current data"
 
@@ -95,18 +95,18 @@ class BodyTooLarge(ApiError):  # Raised by FastAPI.
     detail = "Content Too Large"
 
 
-class TooManyFailedLogins(ApiError):
+class TooManyFailedAttempts(ApiError):
     status_code = 429
-    detail = "Too many failed logins"
+    detail = "Too many failed attempts"
     headers = {"Retry-After": "60"}
 
 
-class ClientGone(ApiError):  # Nobody reads it but the log of the server.
+class ClientGone(ApiError):  # Only for the access log. Nobody receives it.
     status_code = 499
     detail = "The client closed the connection"
 
 
-class DatabaseUnavailable(ApiError):
+class DatabaseUnavailable(ApiError):  # Wherever there is a session: see the handlers below.
     status_code = 503
     detail = "Database unavailable"
     headers = {"Retry-After": "5"}
@@ -123,7 +123,7 @@ class ErrorBody(SQLModel):
 
 
 def document(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """Describe errors, each with its body as an example, in the form of FastAPI's `responses`."""
+    """Describe errors for FastAPI's `responses`, with the body of each as an example."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         response = responses.setdefault(error.status_code, {"description": error.detail})
@@ -138,44 +138,44 @@ def document(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-async def answer_invalid_request(_: Request, error: Exception) -> Response:
-    """Say where and why, but never repeat what was sent: it may be a password, or not even JSON."""
+async def handle_invalid_request(_: Request, error: Exception) -> Response:
+    """Say where and why, but never repeat what was sent: it may be a password."""
     assert isinstance(error, RequestValidationError)
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
     # In ASCII, as the name of an unknown field may hold a surrogate that UTF-8 can't encode.
     return Response(json.dumps({"detail": reasons}), 422, media_type="application/json")
 
 
-async def answer_conflict(request: Request, error: Exception) -> Response:
+async def handle_conflict(request: Request, error: Exception) -> Response:
     logger.warning("The database refused a change: %r", error)
     return await http_exception_handler(request, Conflict())
 
 
-async def answer_unavailable(request: Request, error: Exception) -> Response:
+async def handle_unavailable(request: Request, error: Exception) -> Response:
     logger.error("Database unavailable: %r", error)
     return await http_exception_handler(request, DatabaseUnavailable())
 
 
-async def answer_database_error(request: Request, error: Exception) -> Response:
-    """Ask to try again if the database is out of reach. Anything else is a bug."""
+async def handle_database_error(request: Request, error: Exception) -> Response:
+    """Respond with 503 if the database can't be reached. Anything else is a bug."""
     assert isinstance(error, DBAPIError)
-    out_of_reach = isinstance(error, (OperationalError, InterfaceError))
-    # SQLite raises an OperationalError for a mistake in a statement, too.
-    mistake = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    if (out_of_reach or error.connection_invalidated) and not mistake:
-        return await answer_unavailable(request, error)
+    # SQLite also raises an OperationalError for a mistake in a statement.
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        raise error
+    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+        return await handle_unavailable(request, error)
     raise error
 
 
-async def answer_bug(_: Request, __: Exception) -> Response:
-    """Answer in the form of all errors. The server logs the traceback."""
+async def handle_bug(_: Request, __: Exception) -> Response:
+    """Respond with 500, as JSON like all errors. The server logs the traceback."""
     return JSONResponse({"detail": "Internal Server Error"}, 500)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(RequestValidationError, answer_invalid_request)
-    app.add_exception_handler(IntegrityError, answer_conflict)
-    app.add_exception_handler(StaleDataError, answer_conflict)
-    app.add_exception_handler(DBAPIError, answer_database_error)
-    app.add_exception_handler(PoolTimeoutError, answer_unavailable)
-    app.add_exception_handler(Exception, answer_bug)
+    app.add_exception_handler(RequestValidationError, handle_invalid_request)
+    app.add_exception_handler(IntegrityError, handle_conflict)
+    app.add_exception_handler(StaleDataError, handle_conflict)
+    app.add_exception_handler(DBAPIError, handle_database_error)
+    app.add_exception_handler(PoolTimeoutError, handle_unavailable)
+    app.add_exception_handler(Exception, handle_bug)

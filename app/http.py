@@ -27,18 +27,21 @@ class HttpRules:
             await send(message)
 
         if scope["method"] == "HEAD":
-            # The server sends no body, whatever the app sends to it.
+            # The app handles it as a GET, and the server leaves out the body.
             await self.app({**scope, "method": "GET"}, receive, send_with_headers)
         else:
             await self.app(scope, receive, send_with_headers)
 
 
-async def answer_wrong_method(request: Request, _: Exception) -> Response:
-    """Name all methods of the path in `Allow` (RFC 9110). Starlette names those of one route."""
-    paths = request.app.openapi()["paths"]
+async def handle_wrong_method(request: Request, _: Exception) -> Response:
+    """Name all methods of the path in `Allow` (RFC 9110). Starlette only names those of one route.
+
+    What isn't in `openapi.json`, such as /docs, can only be read.
+    """
     route = request.scope.get("route")
-    documented = paths[route.path] if route and route.path in paths else {"get": {}}
-    methods = {method.upper() for method in documented}
+    path = getattr(route, "path", None)
+    operations = request.app.openapi()["paths"].get(path, {"get": {}})
+    methods = {method.upper() for method in operations}
     if "GET" in methods:
         methods.add("HEAD")
     headers = {"Allow": ", ".join(sorted(methods))}

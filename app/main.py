@@ -14,7 +14,7 @@ from app import errors
 from app.config import settings
 from app.database import SessionDep, engine, upgrade_database
 from app.docs import DocumentedFastAPI, add_docs
-from app.http import HttpRules, answer_wrong_method
+from app.http import HttpRules, handle_wrong_method
 from app.models import User
 from app.routers import admin, auth, posts, users
 from app.security import failure_storage
@@ -27,11 +27,12 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if not failure_storage.check():
             raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
-        # The server logs one line without the traceback, and ends with status 3.
+        # Uvicorn logs the message, here without a traceback, and ends with status 3. `orig` is the
+        # driver's own message, without the SQL that SQLAlchemy adds to it.
         sys.tracebacklimit = 0
         raise RuntimeError(f"Cannot start: {getattr(error, 'orig', error)}") from None
-    # Collect garbage less often, and leave out all that is there now: modules and models live as
-    # long as the app. Without this, it serves 1,000 clients at two thirds of the rate.
+    # Collect garbage less often, and never look again at what lives as long as the app: modules and
+    # models. With 1,000 clients, the app serves 1.6 times as many requests with this.
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     yield
@@ -39,7 +40,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 def use_function_name(route: APIRoute) -> str:
-    """Keep operation ids short, as generated clients name their functions after them."""
+    """Keep operation ids short, because generated clients name their functions after them."""
     return route.name
 
 
@@ -61,7 +62,7 @@ app = DocumentedFastAPI(
     lifespan=lifespan,
     max_body_size=1024 * 1024,
     responses=errors.document(errors.BodyTooLarge),
-    # Behind a proxy that ends TLS, a redirect would send the client, and its password, to http.
+    # Behind a proxy with TLS, a redirect would lead the client, with its password, to plain http.
     redirect_slashes=False,
     generate_unique_id_function=use_function_name,
 )
@@ -74,7 +75,7 @@ if settings.cors_origins:
         expose_headers=["Link", "Location", "Retry-After"],
     )
 app.add_middleware(HttpRules)
-app.add_exception_handler(405, answer_wrong_method)
+app.add_exception_handler(405, handle_wrong_method)
 errors.add_error_handlers(app)
 app.include_router(auth.router)
 app.include_router(users.router)
@@ -98,8 +99,8 @@ async def read_root() -> dict[str, str]:
 def read_health(session: SessionDep) -> dict[str, str]:
     """Check that the service can read and write its database."""
     try:
-        # It changes no row, but a read-only database refuses it all the same.
+        # It changes no row, but fails if the database is read-only.
         session.exec(update(User).where(false()).values(is_admin=User.is_admin))
-    except SQLAlchemyError as error:
+    except SQLAlchemyError as error:  # Also those that are bugs elsewhere.
         raise errors.DatabaseUnavailable from error
     return {"status": "ok"}

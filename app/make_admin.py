@@ -16,7 +16,7 @@ def make_admin(username: str) -> str:
     """Return what was done. Exits with status 1 if there is no such user."""
     upgrade_database()
     with Session(engine) as session:
-        user = session.exec(select(User).where(User.has_name(username))).one_or_none()
+        user = session.exec(select(User).where(User.username_equals(username))).one_or_none()
         if user is None:
             sys.exit(f"There is no user named {username}.")
         user.is_admin = True

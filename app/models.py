@@ -1,11 +1,10 @@
 """The tables, and the models of request and response bodies.
 
-Each resource has a Base (what everyone may see), Create and Update (what clients send, with the
-rules for it), Public (what they get) and, last, the table. `is_admin` and `hashed_password` are
-only on the table, so clients can't set them.
+Each resource has Create and Update (what clients send, with the rules for it), Base and Public
+(what they receive) and, last, the table. `is_admin` and `hashed_password` are only on the table, so
+clients can't set them.
 
-The rules are lengths and patterns, so that `openapi.json` shows them and whatever it allows is
-accepted.
+The rules are lengths and patterns, because `openapi.json` shows them: what it allows is accepted.
 """
 
 import re
@@ -30,7 +29,7 @@ MAX_ID = 2**63 - 1
 # SQLite numbers rows by itself only if the type is exactly INTEGER, which has 64 bits there.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 
-# The control characters of ISO/IEC 6429, for use inside [^...].
+# The control characters of ISO/IEC 6429, to be excluded by [^...].
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
@@ -41,14 +40,14 @@ EMAIL = rf"^{ATOM}(?:\.{ATOM})*@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}\.)+[A-Za-z]+$
 EMAIL_SCHEMA = {"type": "string", "format": "email", "maxLength": 120, "pattern": EMAIL}
 
 
-# Names that are reserved for tests and the like are fine here, as no mail is ever sent.
+# Accept names such as example.test, which are reserved for tests. No mail is ever sent.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalize_email(value: str) -> str:
     """Return the address in lower case. Raises ValueError if it isn't one."""
     if not re.fullmatch(EMAIL, value):
-        # Not email-validator's own message, which may repeat the address.
+        # email-validator's own message may repeat the address.
         raise ValueError("not a valid email address")
     return validate_email(value.lower(), check_deliverability=False).normalized
 
@@ -62,26 +61,26 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def text(min_length: int, max_length: int, pattern: str) -> StringConstraints:
+def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstraints:
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Username = Annotated[str, text(1, 50, r"^[A-Za-z0-9._-]+$")]
+Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
 Email = Annotated[
     str, Field(max_length=120), AfterValidator(normalize_email), WithJsonSchema(EMAIL_SCHEMA)
 ]
-Password = Annotated[str, text(0, 128, rf"^[^{CONTROLS}]*$")]
-NewPassword = Annotated[str, text(8, 128, rf"^[^{CONTROLS}]*$")]
-# The white space around a title and a content is stripped, and something has to be left.
+Password = Annotated[str, text_rules(0, 128, rf"^[^{CONTROLS}]*$")]
+NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
+# The white space around a title and a content is stripped, and some text has to be left.
 TITLE = rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*$"
 CONTENT = rf"^\s*[^\s{CONTROLS}][^{CONTROLS_BUT_LINES_AND_TABS}]*$"
-Title = Annotated[str, text(1, 100, TITLE), AfterValidator(str.strip)]
-Content = Annotated[str, text(1, 50_000, CONTENT), AfterValidator(str.strip)]
+Title = Annotated[str, text_rules(1, 100, TITLE), AfterValidator(str.strip)]
+Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 
 
-def example(**fields: JsonValue) -> Any:  # SQLModel's own type for it is private.
-    """Make the `model_config` that shows an example in the docs."""
+def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config` is private.
+    """Make a `model_config` that shows an example in the docs."""
     return {"json_schema_extra": {"example": fields}}
 
 
@@ -90,18 +89,19 @@ class RequestBody(SQLModel):
 
     model_config = {"extra": "forbid"}
 
-    # SQLModel's own __init__ and __new__ take fields called `__pydantic_self__` and `cls` for
-    # their own arguments, and fail. With Pydantic's __init__, neither is called with the fields.
+    # Without this, a body with a field called `cls` or `__pydantic_self__` is a 500: SQLModel's own
+    # `__new__` and `__init__` have arguments of these names.
     # https://github.com/fastapi/sqlmodel/blob/main/sqlmodel/main.py
     __init__ = BaseModel.__init__
 
 
-class Row(SQLModel):
+class TableBase(SQLModel):
     """What all tables have in common."""
 
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}
 
+    # Not `int | None`, as every row that was saved has one.
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
 
@@ -110,7 +110,7 @@ class UserBase(SQLModel):
     email: str
 
 
-class UserCreate(RequestBody, UserBase):
+class UserCreate(RequestBody):
     model_config = example(
         username="alice", email="alice@example.com", password="correct horse battery staple"
     )
@@ -146,7 +146,7 @@ class UserPublic(UserBase):
     is_admin: bool
 
 
-class User(UserBase, Row, table=True):
+class User(UserBase, TableBase, table=True):
     __tablename__ = "users"
     __table_args__ = {"sqlite_autoincrement": True}
 
@@ -157,8 +157,8 @@ class User(UserBase, Row, table=True):
     token_version: int = Field(default_factory=new_token_version)
 
     @classmethod
-    def has_name(cls, username: str) -> ColumnElement[bool]:
-        """Match the user with this name, regardless of case."""
+    def username_equals(cls, username: str) -> ColumnElement[bool]:
+        """Return the condition for a query, regardless of case."""
         return func.lower(col(cls.username)) == username.lower()
 
 
@@ -166,8 +166,9 @@ Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
 class LoginForm(RequestBody):
-    """The password form of OAuth2, which may have more fields (RFC 6749, section 3.2)."""
+    """The password form of OAuth2."""
 
+    # RFC 6749, section 3.2: unknown fields have to be ignored.
     model_config = {"extra": "ignore"}
     grant_type: Literal["password"] = "password"
     username: Username
@@ -186,7 +187,7 @@ class PostBase(SQLModel):
     content: str
 
 
-class PostCreate(RequestBody, PostBase):
+class PostCreate(RequestBody):
     model_config = example(title="Hello", content="My first post.")
     title: Title
     content: Content
@@ -211,7 +212,7 @@ class PostPublic(PostBase):
     date_posted: datetime
 
 
-class Post(PostBase, Row, table=True):
+class Post(PostBase, TableBase, table=True):
     __tablename__ = "posts"
     __table_args__ = (Index("ix_posts_user_id_id", "user_id", "id"), {"sqlite_autoincrement": True})
 

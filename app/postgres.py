@@ -10,15 +10,16 @@ from sqlalchemy import Dialect, Engine, NullPool, QueuePool, create_engine, even
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# A request whose connection turns out to be dead waits for all three: less than 5 seconds if the
-# URL has one host.
+# If the server goes silent, a request gives up on its statement, tries to cancel it, and tries to
+# connect again: 2 + 0.5 + 2 seconds, or 2 more for each other silent host of the URL.
 STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
-CONNECT_SECONDS = 2  # For each host of the URL; libpq's minimum.
+CONNECT_SECONDS = 2  # The least that libpq knows.
 
 CONNECT_ARGS = {
     "connect_timeout": CONNECT_SECONDS,
-    # PgBouncer lends a server connection to many clients, whose prepared statements would mix.
+    # Behind PgBouncer, many clients share one server connection, and would mix up their prepared
+    # statements.
     "prepare_threshold": None,
 }
 
@@ -56,7 +57,7 @@ def build_engine(url: str, pool_size: int) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "do_connect", connect)
-    event.listen(engine, "handle_error", leave_read_only_server)
+    event.listen(engine, "handle_error", reconnect_if_read_only)
     return engine
 
 
@@ -68,10 +69,11 @@ def build_migration_engine(url: str) -> Engine:
 def connect(
     _: Dialect, __: ConnectionPoolEntry, args: list[Any], kwargs: dict[str, Any]
 ) -> psycopg.Connection[Any]:
+    """Connect instead of SQLAlchemy, as only `connect` of the subclass makes one of its kind."""
     return ImpatientConnection.connect(*args, **kwargs)
 
 
-def leave_read_only_server(context: ExceptionContext) -> None:
+def reconnect_if_read_only(context: ExceptionContext) -> None:
     """Connect again if the server has become a standby and refuses to write."""
     if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True

@@ -32,7 +32,7 @@ COMMON_PASSWORDS = set(Path(__file__).with_name("common_passwords.txt").read_tex
 
 
 def is_weak(password: str, username: str) -> bool:
-    """Tell whether a password is a common one, or the username itself (OWASP ASVS 5.0, 6.2.4)."""
+    """Check for common passwords, and for the username itself (OWASP ASVS 5.0, 6.2.4)."""
     return password.lower() in COMMON_PASSWORDS or password.lower() == username.lower()
 
 
@@ -49,8 +49,8 @@ def verify_password(password: str, hashed_password: str) -> bool:
 
 @cache
 def unknown_user_hash() -> str:
-    """Return a hash to verify for a user who doesn't exist, so that it takes the same time."""
-    return hash_password("\0")  # No password can be this.
+    """Return a hash to verify if there is no such user, so that this takes the same time."""
+    return hash_password("\0")  # A password can't have this character.
 
 
 def needs_rehash(hashed_password: str) -> bool:
@@ -58,7 +58,7 @@ def needs_rehash(hashed_password: str) -> bool:
 
 
 class Claims(BaseModel):
-    """What a token says: whose it is, and the user's `token_version` when it was issued."""
+    """What a token says: the user's id, and their `token_version` when it was issued."""
 
     sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
     version: int
@@ -87,19 +87,22 @@ def read_token(token: str) -> Claims | None:
 
 
 def client_network(host: str) -> str:
-    """Return what clients are told apart by: the IPv4 address, or the /64 of an IPv6 address."""
+    """Return the IPv4 address of a client, or the /64 network of its IPv6 address."""
     try:
         address = ip_address(host)
     except ValueError:
         return "unknown"
     if isinstance(address, IPv6Address):
-        # A client on IPv6 can use any address of its /64.
+        # A client can use any address of its /64 network.
         return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
     return str(address)
 
 
 class FailureCounter:
-    """Count failures in the minute after the first one. A lost storage is logged and allows all."""
+    """Count failures in the minute after the first one.
+
+    If the storage can't be reached, that is logged, and nothing is limited.
+    """
 
     def __init__(self, storage: Storage, name: str, limit: int) -> None:
         self.limiter = FixedWindowRateLimiter(storage)
@@ -112,10 +115,12 @@ class FailureCounter:
         except StorageError as error:
             logger.error("Failed logins are not limited: %r", error)
             return 0
-        return 0 if remaining > 0 else max(1, ceil(reset_time - time.time()))
+        if remaining > 0:
+            return 0
+        return max(1, ceil(reset_time - time.time()))
 
     def count(self, *key: str) -> None:
-        with suppress(StorageError):  # It is in the log already.
+        with suppress(StorageError):  # `seconds_to_wait` has logged it.
             self.limiter.hit(self.limit, *key)
 
 

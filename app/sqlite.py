@@ -11,7 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-LOCK_SECONDS = 4  # How long a request waits for another one's transaction.
+LOCK_MILLISECONDS = 4_000  # How long a request waits for another one's transaction.
 MIGRATION_LOCK_SECONDS = 3600
 
 
@@ -22,8 +22,8 @@ def build_engine(url: str, pool_size: int) -> Engine:
     )
     event.listen(engine, "do_connect", open_existing_file)
     event.listen(engine, "connect", set_up_connection)
-    event.listen(engine, "checkout", leave_moved_file)
-    event.listen(engine, "handle_error", leave_broken_file)
+    event.listen(engine, "checkout", reconnect_if_file_moved)
+    event.listen(engine, "handle_error", reconnect_if_file_broken)
     return engine
 
 
@@ -39,26 +39,26 @@ def build_migration_engine(url: str) -> Engine:
 def open_existing_file(
     _: Dialect, __: ConnectionPoolEntry, args: list[Any], kwargs: dict[str, Any]
 ) -> None:
-    """Don't let SQLite create a file that was deleted: only a migration makes a new one."""
+    """Change the arguments of `sqlite3.connect`, so that it doesn't create a missing file."""
     args[0] = f"file:{quote(args[0])}?mode=rw"
     kwargs["uri"] = True
 
 
 def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
-    # What was acknowledged survives a power failure.
+    # What was committed survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")
-    # Overwriting what is deleted would take half a minute for an account with 2.5 GB of posts.
+    # Without this, deleting an account with 2.5 GB of posts takes half a minute.
     connection.execute("PRAGMA secure_delete = FAST")
     with suppress(sqlite3.OperationalError):
         # Fails if another process is creating the file right now, and sets the mode itself.
         connection.execute("PRAGMA journal_mode = WAL")
-    file = Path(connection.execute("PRAGMA database_list").fetchone()[2])
-    entry.info["file"] = (file, file.stat().st_ino)
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    entry.info["file"] = (Path(path), Path(path).stat().st_ino)
 
 
-def leave_moved_file(
+def reconnect_if_file_moved(
     _: sqlite3.Connection, entry: ConnectionPoolEntry, __: PoolProxiedConnection
 ) -> None:
     """Connect again if the file was moved or deleted: what is written to it would be lost."""
@@ -67,8 +67,8 @@ def leave_moved_file(
         raise DisconnectionError("the database file was moved or deleted")
 
 
-def leave_broken_file(context: ExceptionContext) -> None:
-    """Treat a file that isn't a database like one that is gone."""
+def reconnect_if_file_broken(context: ExceptionContext) -> None:
+    """Connect again after an error which says that the file isn't a database, or is damaged."""
     error_code = getattr(context.original_exception, "sqlite_errorcode", None)
     if error_code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         context.is_disconnect = True

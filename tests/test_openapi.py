@@ -76,7 +76,7 @@ def test_example_of_a_response_has_all_fields(model: type[UserPublic | PostPubli
 
 
 # The tests below show that what is documented does happen. The errors of few operations, such as
-# "Too many failed logins", have their tests where those operations have theirs.
+# "Too many failed attempts", have their tests where those operations have theirs.
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_login_is_throttled_for_a_minute_after_ten_failures(
     response = client.post("/auth/token", data=LOGIN)
 
     assert response.status_code == 429
-    assert response.json() == {"detail": "Too many failed logins"}
+    assert response.json() == {"detail": "Too many failed attempts"}
     assert response.headers["Retry-After"] == "1"
 
 
@@ -130,7 +130,7 @@ def test_password_change_is_throttled_for_a_minute_after_ten_failures(
     response = user_client.put("/users/me/password", json=CHANGE)
 
     assert response.status_code == 429
-    assert response.json() == {"detail": "Too many failed logins"}
+    assert response.json() == {"detail": "Too many failed attempts"}
     assert response.headers["Retry-After"] == "1"
 
 

@@ -7,7 +7,14 @@ from sqlmodel import col, select, update
 from app import errors, security
 from app.config import settings
 from app.database import SessionDep, lock_users
-from app.dependencies import ClientAddress, CurrentUser, HashingSlot, LoginFormDep, limit_logins
+from app.dependencies import (
+    ClientAddress,
+    CurrentUser,
+    HashingSlot,
+    LoginFormDep,
+    count_failed_login,
+    limit_logins,
+)
 from app.models import Token, User, UserCreate, UserPublic, new_token_version
 
 logger = logging.getLogger(__name__)
@@ -16,7 +23,7 @@ router = APIRouter(
     prefix="/auth",
     tags=["auth"],
     responses=errors.document(errors.DatabaseUnavailable),
-    # In some of the charsets that a client can name, Python decodes a form of 1 MiB in a minute.
+    # A client can name a charset that Python is so slow to decode that 1 MiB takes a minute.
     max_body_size=16 * 1024,
 )
 
@@ -40,13 +47,14 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     )
     any_user = select(User.id).limit(1)
     if settings.first_user_is_admin and session.exec(any_user).first() is None:
-        # Others may be registering first, too: lock, and look again.
+        # Several users may be the first at the same time: lock, and look again.
         lock_users(session)
         user.is_admin = session.exec(any_user).first() is None
     session.add(user)
     try:
         session.commit()
     except IntegrityError as error:
+        # Only the unique username and the unique email address can conflict here.
         raise errors.UserExists from error
     return user
 
@@ -56,28 +64,30 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     summary="Log in",
     dependencies=[Depends(limit_logins), HashingSlot],
     responses=errors.document(
-        errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailedLogins
+        errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailedAttempts
     ),
 )
 def log_in(
     form: LoginFormDep, address: ClientAddress, session: SessionDep, response: Response
 ) -> Token:
     """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
-    # Again, as other logins may have failed while this one waited for its hashing slot.
+    # Check again: other logins may have failed while this one waited for its hashing slot.
     limit_logins(form, address)
-    user = session.exec(select(User).where(User.has_name(form.username))).one_or_none()
+    user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
+    # Verify even if there is no such user, so that the time doesn't tell.
     hashed_password = user.hashed_password if user else security.unknown_user_hash()
     if not security.verify_password(form.password, hashed_password) or user is None:
-        # Not the name in the log: people type their password there by mistake.
+        # Don't log the name: people type their password there by mistake.
         logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-        security.failures_by_name.count(address, form.username.lower())
-        security.failures_by_address.count(address)
+        count_failed_login(form, address)
         raise errors.IncorrectLogin
     if security.needs_rehash(user.hashed_password):
-        # A password that was changed meanwhile stays as it is.
-        is_unchanged = col(User.hashed_password) == user.hashed_password
-        statement = update(User).where(col(User.id) == user.id, is_unchanged)
-        session.exec(statement.values(hashed_password=security.hash_password(form.password)))
+        # Only if the password hasn't been changed meanwhile.
+        session.exec(
+            update(User)
+            .where(col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
+            .values(hashed_password=security.hash_password(form.password))
+        )
         session.commit()
     response.headers["Cache-Control"] = "no-store"
     return Token(
@@ -93,6 +103,6 @@ def log_in(
     responses=errors.document(errors.InvalidToken, errors.Conflict),
 )
 def delete_tokens(user: CurrentUser, session: SessionDep) -> None:
-    """End all of your tokens, on all devices."""
+    """Make all of your tokens stop working, on all devices."""
     user.token_version = new_token_version()
     session.commit()

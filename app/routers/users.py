@@ -10,6 +10,7 @@ from app.dependencies import (
     CurrentUser,
     HashingSlot,
     TokenClaims,
+    count_failed_password_change,
     keep_an_admin,
     limit_password_changes,
 )
@@ -21,7 +22,7 @@ router = APIRouter(
     prefix="/users/me",
     tags=["users"],
     responses=errors.document(errors.InvalidToken, errors.DatabaseUnavailable),
-    max_body_size=16 * 1024,
+    max_body_size=16 * 1024,  # As in auth.py.
 )
 
 
@@ -43,6 +44,7 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     try:
         session.commit()
     except IntegrityError as error:
+        # Only the unique username and the unique email address can conflict here.
         raise errors.UserExists from error
     return user
 
@@ -53,7 +55,10 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     status_code=204,
     dependencies=[Depends(limit_password_changes), HashingSlot],
     responses=errors.document(
-        errors.UnreadableBody, errors.IncorrectPassword, errors.Conflict, errors.TooManyFailedLogins
+        errors.UnreadableBody,
+        errors.IncorrectPassword,
+        errors.Conflict,
+        errors.TooManyFailedAttempts,
     ),
 )
 def update_password(
@@ -64,11 +69,11 @@ def update_password(
     session: SessionDep,
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
-    # Again, as other attempts may have failed while this one waited for its hashing slot.
+    # Check again: other attempts may have failed while this one waited for its hashing slot.
     limit_password_changes(claims)
     if not security.verify_password(password_in.current_password, user.hashed_password):
         logger.warning("Refused a new password from %s for user %s", address, user.id)
-        security.failures_by_user.count(str(user.id))
+        count_failed_password_change(user)
         raise errors.IncorrectPassword
     if security.is_weak(password_in.new_password, user.username):
         raise errors.WeakPassword("new_password")

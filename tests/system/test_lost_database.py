@@ -26,7 +26,7 @@ REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": P
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Use a database that others can reach too, and wait only a moment for locks."""
-    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "LOCK_MILLISECONDS", 100)
     if TEST_DATABASE_URL:
         monkeypatch.setattr("app.postgres.STATEMENT_SECONDS", 0.1)
     directory = tmp_path / "data"

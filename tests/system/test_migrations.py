@@ -189,7 +189,7 @@ def test_database_of_a_later_release_is_refused(engine: Engine, database_url: st
     result = start(ROOT, database_url)
 
     assert result.returncode == 3
-    assert "Cannot start: the database is of a later release, with revision later" in result.stdout
+    assert "Cannot start: the database is of a newer release: revision later" in result.stdout
     assert "Traceback" not in result.stdout
 
 

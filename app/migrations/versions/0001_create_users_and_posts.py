@@ -1,6 +1,6 @@
 """Create users and posts.
 
-A database of the first release, which knew no migrations, has all of this already.
+A database of the first release, from before there were migrations, has all of this already.
 """
 
 import sqlalchemy as sa
