@@ -1,6 +1,5 @@
 """The errors of the API, how OpenAPI documents them, and handlers for all other exceptions."""
 
-import json
 import logging
 import sqlite3
 from typing import Any
@@ -142,8 +141,7 @@ async def handle_invalid_request(_: Request, error: Exception) -> Response:
     """Say where and why, but never repeat what was sent: it may be a password."""
     assert isinstance(error, RequestValidationError)
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
-    # In ASCII, as the name of an unknown field may hold a surrogate that UTF-8 can't encode.
-    return Response(json.dumps({"detail": reasons}), 422, media_type="application/json")
+    return JSONResponse({"detail": reasons}, 422)
 
 
 async def handle_conflict(request: Request, error: Exception) -> Response:

@@ -73,8 +73,9 @@ Email = Annotated[
 Password = Annotated[str, text_rules(0, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
 # The white space around a title and a content is stripped, and some text has to be left.
-TITLE = rf"^\s*[^\s{CONTROLS}][^{CONTROLS}]*$"
-CONTENT = rf"^\s*[^\s{CONTROLS}][^{CONTROLS_BUT_LINES_AND_TABS}]*$"
+TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+ANY = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
+CONTENT = rf"^{ANY}[^\s{CONTROLS}]{ANY}$"
 Title = Annotated[str, text_rules(1, 100, TITLE), AfterValidator(str.strip)]
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 

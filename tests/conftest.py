@@ -7,14 +7,17 @@ test can reach the database that is configured on this machine.
 import os
 import secrets
 
+# The same kind of database as the tests use, but one that doesn't exist.
+if "TEST_DATABASE_URL" in os.environ:
+    unreachable_url = "postgresql://nowhere.invalid/nothing"
+else:
+    unreachable_url = "sqlite:////nowhere/nothing.db"
+
 os.environ |= {
     "FASTAPI_ENV": "production",
     # Long enough for HS512, which the app must refuse.
     "SECRET_KEY": secrets.token_urlsafe(64),
-    # The same kind of database as the tests use, but one that doesn't exist.
-    "DATABASE_URL": "postgresql://nowhere.invalid/nothing"
-    if "TEST_DATABASE_URL" in os.environ
-    else "sqlite:////nowhere/nothing.db",
+    "DATABASE_URL": unreachable_url,
     "ACCESS_TOKEN_EXPIRE_MINUTES": "30",
     "FIRST_USER_IS_ADMIN": "true",
     "RATE_LIMIT_STORAGE_URI": "memory://",
@@ -43,8 +46,9 @@ from tests.factories import UserFactory
 
 @pytest.fixture(scope="session", autouse=True)
 def real_hasher() -> Iterator[PasswordHasher]:
-    """Hash with the cheapest parameters in all tests. One test checks the real ones."""
-    real, security.hasher = security.hasher, PasswordHasher.from_parameters(CHEAPEST)
+    """Hash cheaply in all tests, and give the real hasher to the tests that ask for it."""
+    real = security.hasher
+    security.hasher = PasswordHasher.from_parameters(CHEAPEST)
     yield real
     security.hasher = real
 
@@ -56,9 +60,10 @@ def shared_event_loop() -> Iterator[None]:
     TestClient would start a new thread with a new event loop for each request, which takes longer
     than the request.
     """
-    with start_blocking_portal() as TestClient.portal:
+    with start_blocking_portal() as portal:
+        TestClient.portal = portal
         yield
-    TestClient.portal = None
+        TestClient.portal = None
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +101,7 @@ def sqlite_engine(shared_sqlite_engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give the test, the factories and the app an empty database."""
+    """Make an empty database, which the app and the factories use during the test."""
     engine: Engine = request.getfixturevalue(
         "postgres_engine" if TEST_DATABASE_URL else "sqlite_engine"
     )
@@ -104,7 +109,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield engine
     if TEST_DATABASE_URL:
         with Session(engine) as session:
-            session.exec(delete(User))  # The posts go with their users.
+            # The posts go with their users. A table that doesn't needs its own line here.
+            session.exec(delete(User))
             session.commit()
 
 

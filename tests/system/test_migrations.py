@@ -216,7 +216,7 @@ def test_failing_migration_stops_the_start_and_changes_nothing(
     write_migration(
         copy_of_the_app,
         "bad",
-        "op.execute('CREATE TABLE comments (id INTEGER)')\n"
+        "op.execute('CREATE TABLE scratch (id INTEGER)')\n"
         "    op.execute('SELECT nonsense FROM users')",
     )
 
@@ -226,7 +226,7 @@ def test_failing_migration_stops_the_start_and_changes_nothing(
     assert "Cannot start: " in result.stdout
     assert "nonsense" in result.stdout
     assert "Traceback" not in result.stdout
-    assert not inspect(engine).has_table("comments")
+    assert not inspect(engine).has_table("scratch")
 
 
 def test_two_newest_migrations_stop_the_start(database_url: str, copy_of_the_app: Path) -> None:
@@ -245,13 +245,13 @@ def test_long_migration_works_while_other_processes_wait_for_it(
 ) -> None:
     """It takes longer than a request may wait: 4 seconds on SQLite, and 2 on PostgreSQL."""
     write_migration(
-        copy_of_the_app, "long", "op.execute('CREATE TABLE comments (id INTEGER)'); time.sleep(4.5)"
+        copy_of_the_app, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(4.5)"
     )
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(run_upgrade, [copy_of_the_app] * 3, [database_url] * 3))
 
-    assert inspect(engine).has_table("comments")
+    assert inspect(engine).has_table("scratch")
 
 
 @pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="PostgreSQL never rebuilds a table")
