@@ -21,9 +21,9 @@ psycopg = pytest.importorskip("psycopg")
 # PostgreSQL and PgBouncer refuse to run as root.
 OWNER = "postgres" if os.geteuid() == 0 else None
 
-# Debian keeps the server's programs off the PATH.
+# Debian keeps the server's programs off the PATH, and some users have no /usr/sbin on theirs.
 PROGRAMS = os.pathsep.join(
-    [os.environ["PATH"], *map(str, Path("/usr/lib").glob("postgresql/*/bin"))]
+    [os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib").glob("postgresql/*/bin"))]
 )
 
 needs_postgres_server = pytest.mark.skipif(
@@ -95,9 +95,9 @@ class Cluster:
 def new_cluster(**settings: str) -> Iterator[Cluster]:
     """Make an empty cluster, and start it with these settings."""
     with new_directory() as directory:
-        run_program(
-            "initdb", "-D", directory / "data", "-U", "postgres", "-A", "trust", "--no-sync"
-        )
+        # The smallest files for its log, as these are made, and copied, in full.
+        options = ["-U", "postgres", "-A", "trust", "--no-sync", "--wal-segsize=1"]
+        run_program("initdb", "-D", directory / "data", *options)
         with started(Cluster(directory / "data", find_free_port()), **settings) as cluster:
             yield cluster
 
@@ -107,18 +107,20 @@ def new_standby(primary: Cluster) -> Iterator[Cluster]:
     """Copy a cluster, and have the copy follow it."""
     with new_directory() as directory:
         standby = Cluster(directory / "data", find_free_port())
-        run_program(
-            "pg_basebackup",
-            "-d",
-            primary.url,
-            "-D",
-            standby.directory,
-            "--checkpoint=fast",
-            "--no-sync",
-        )
+        options = ["-d", primary.url, "--checkpoint=fast", "--no-sync"]
+        run_program("pg_basebackup", "-D", standby.directory, *options)
         standby.follow(primary)
         with started(standby):
             yield standby
+
+
+@contextmanager
+def started_copy(original: Cluster, **settings: str) -> Iterator[Cluster]:
+    """Start a copy of a stopped cluster on the same port. The original stays as it is."""
+    with new_directory() as directory:
+        run_program("cp", "-a", original.directory, directory / "data")
+        with started(Cluster(directory / "data", original.port), **settings) as cluster:
+            yield cluster
 
 
 @contextmanager

@@ -13,27 +13,29 @@ import httpx
 import pytest
 
 from tests.factories import PASSWORD
-from tests.system.postgres import Cluster, needs_postgres_server, new_cluster, new_standby
+from tests.system.postgres import (
+    Cluster,
+    needs_postgres_server,
+    new_cluster,
+    new_standby,
+    started_copy,
+)
 from tests.system.server import running_server, wait_until
 
 pytestmark = needs_postgres_server
 
 
-@pytest.fixture
-def primary() -> Iterator[Cluster]:
-    with new_cluster(synchronous_standby_names="*") as cluster:
-        yield cluster
+@pytest.fixture(scope="module")
+def originals() -> Iterator[tuple[Cluster, Cluster]]:
+    """Make a primary and its standby once. Each test has its own copy of them."""
+    with new_cluster() as primary, new_standby(primary) as standby:
+        yield primary, standby
 
 
-@pytest.fixture
-def standby(primary: Cluster) -> Iterator[Cluster]:
-    with new_standby(primary) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def author(primary: Cluster, standby: Cluster) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def author(originals: tuple[Cluster, Cluster]) -> Iterator[httpx.Client]:
     """Serve the app with the URL of both clusters, and send requests with the token of a user."""
+    primary, standby = originals
     hosts = f"host=127.0.0.1:{primary.port}&host=127.0.0.1:{standby.port}"
     url = f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write"
     with running_server(url) as server, httpx.Client(base_url=server.url, timeout=30) as client:
@@ -41,7 +43,22 @@ def author(primary: Cluster, standby: Cluster) -> Iterator[httpx.Client]:
         client.post("/auth/register", json=user)
         token = client.post("/auth/token", data=user).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
+        # The copies take over their ports. The standby stops last, so that it has everything.
+        primary.stop()
+        standby.stop()
         yield client
+
+
+@pytest.fixture
+def primary(originals: tuple[Cluster, Cluster], author: httpx.Client) -> Iterator[Cluster]:
+    with started_copy(originals[0], synchronous_standby_names="*") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def standby(originals: tuple[Cluster, Cluster], primary: Cluster) -> Iterator[Cluster]:
+    with started_copy(originals[1]) as cluster:
+        yield cluster
 
 
 @contextmanager
