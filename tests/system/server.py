@@ -6,13 +6,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from subprocess import STDOUT, Popen
 from tempfile import TemporaryFile
-from typing import IO
+from threading import Barrier
+from typing import IO, Any
 
+import httpx
 import pytest
+
+from app.models import User
+from app.security import create_token
 
 SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
 
@@ -52,6 +59,24 @@ def running_server(database_url: str, workers: int = 1, **settings: str) -> Iter
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             server.read_log(log)
+
+
+def bearer(user: User) -> dict[str, str]:
+    return {"Authorization": f"Bearer {create_token(user.id, user.token_version)}"}
+
+
+def send_at_once(
+    clients: list[httpx.Client], requests: list[dict[str, Any]]
+) -> list[httpx.Response]:
+    """Send all requests at the same moment, from the clients in turn."""
+    barrier = Barrier(len(requests))
+
+    def send(client: httpx.Client, request: dict[str, Any]) -> httpx.Response:
+        barrier.wait()
+        return client.request(**request)
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(send, cycle(clients), requests))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from sqlalchemy import NullPool, create_engine
 
-from tests.factories import PASSWORD
+from tests.databases import used_by_app_and_factories
+from tests.factories import PASSWORD, UserFactory
 from tests.system.postgres import (
     Cluster,
     needs_pgbouncer,
@@ -15,7 +17,7 @@ from tests.system.postgres import (
     new_cluster,
     running_pgbouncer,
 )
-from tests.system.server import Server, running_server, wait_until
+from tests.system.server import Server, bearer, running_server, send_at_once, wait_until
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 pytestmark = [needs_postgres_server, needs_pgbouncer]
@@ -29,7 +31,10 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def server(cluster: Cluster) -> Iterator[Server]:
-    with running_pgbouncer(cluster, pool_size=5) as url, running_server(url) as server:
+    with (
+        running_pgbouncer(cluster, pool_size=5) as url,
+        running_server(url, FIRST_USER_IS_ADMIN="false") as server,
+    ):
         yield server
 
 
@@ -71,3 +76,18 @@ def test_statement_that_waits_for_a_lock_is_given_up(
 
     assert given_up.status_code == 503
     assert client.post("/posts", json=post).status_code == 201
+
+
+def test_last_of_the_admins_who_resign_at_once_stays(
+    client: httpx.Client, cluster: Cluster
+) -> None:
+    with used_by_app_and_factories(create_engine(cluster.url, poolclass=NullPool)):
+        admins = UserFactory.create_batch(6, admin=True)
+    resignations = [
+        {"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins
+    ]
+
+    responses = send_at_once([client], resignations)
+
+    assert sorted(response.status_code for response in responses) == [204] * 5 + [409]
+    assert cluster.execute("SELECT count(*) FROM users WHERE is_admin") == [(1,)]

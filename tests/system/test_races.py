@@ -4,10 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from itertools import cycle
 from pathlib import Path
 from queue import Queue
-from threading import Barrier
 from typing import Any
 
 import httpx
@@ -18,10 +16,9 @@ from sqlmodel import Session, col, func, select
 from app import sqlite
 from app.database import POOL_SIZE
 from app.models import Post, User
-from app.security import create_token
 from tests.databases import new_database, new_engine, used_by_app_and_factories
 from tests.factories import PASSWORD, PostFactory, UserFactory
-from tests.system.server import Server, running_server
+from tests.system.server import Server, bearer, running_server, send_at_once
 
 
 @pytest.fixture
@@ -37,24 +34,6 @@ def engine(servers: list[Server], servers_engine: Engine) -> Iterator[Engine]:
     """Override the shared fixture: the database of the two servers."""
     with used_by_app_and_factories(servers_engine):
         yield servers_engine
-
-
-def bearer(user: User) -> dict[str, str]:
-    return {"Authorization": f"Bearer {create_token(user.id, user.token_version)}"}
-
-
-def send_at_once(
-    clients: list[httpx.Client], requests: list[dict[str, Any]]
-) -> list[httpx.Response]:
-    """Send all requests at the same moment, to the servers in turn."""
-    barrier = Barrier(len(requests))
-
-    def send(client: httpx.Client, request: dict[str, Any]) -> httpx.Response:
-        barrier.wait()
-        return client.request(**request)
-
-    with ThreadPoolExecutor(len(requests)) as threads:
-        return list(threads.map(send, cycle(clients), requests))
 
 
 def registration(username: str, email: str) -> dict[str, Any]:
