@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, Popen, run
@@ -81,7 +81,8 @@ class Cluster:
         pid = (self.directory / "postmaster.pid").read_text().split()[0]
         os.kill(int(pid), number)
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            os.kill(int(child), number)
+            with suppress(ProcessLookupError):  # It may have ended meanwhile.
+                os.kill(int(child), number)
 
     def freeze(self) -> None:
         """Stop answering. The kernel still accepts connections and acknowledges packets."""
