@@ -33,10 +33,11 @@ BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
-# What email-validator accepts, in ASCII. No name between the dots has 64 characters or more.
+# What email-validator accepts, in ASCII: at most 64 characters before the @ (RFC 5321), and names
+# of at most 63 between the dots after it.
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LABEL = r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
-EMAIL = rf"^{ATOM}(?:\.{ATOM})*@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}\.)+[A-Za-z]+$"
+EMAIL = rf"^(?!.{{65}}.*@){ATOM}(?:\.{ATOM})*@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}\.)+[A-Za-z]+$"
 EMAIL_SCHEMA = {"type": "string", "format": "email", "maxLength": 120, "pattern": EMAIL}
 
 

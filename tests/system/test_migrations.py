@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlmodel import Session, SQLModel, select
 
+from app import sqlite
 from app.config import settings
 from app.database import is_up_to_date, upgrade_database
 from app.models import Post, User
@@ -243,15 +244,27 @@ def test_two_newest_migrations_stop_the_start(database_url: str, copy_of_the_app
 def test_long_migration_works_while_other_processes_wait_for_it(
     engine: Engine, database_url: str, copy_of_the_app: Path
 ) -> None:
-    """It takes longer than a request may wait: 4 seconds on SQLite, and 2 on PostgreSQL."""
+    """It takes longer than requests may wait, which is a tenth of a second in this copy."""
+    sqlite_code = copy_of_the_app / "app/sqlite.py"
+    sqlite_code.write_text(
+        sqlite_code.read_text().replace("MILLISECONDS = 4_000", "MILLISECONDS = 100")
+    )
+    postgres_code = copy_of_the_app / "app/postgres.py"
+    postgres_code.write_text(postgres_code.read_text().replace("_SECONDS = 2.0", "_SECONDS = 0.1"))
     write_migration(
-        copy_of_the_app, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(4.5)"
+        copy_of_the_app, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(0.5)"
     )
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(run_upgrade, [copy_of_the_app] * 3, [database_url] * 3))
 
     assert inspect(engine).has_table("scratch")
+
+
+@pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="PostgreSQL has no such limit")
+def test_migration_waits_an_hour_for_another_process(database_url: str) -> None:
+    with sqlite.build_migration_engine(database_url).connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 3_600_000
 
 
 @pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="PostgreSQL never rebuilds a table")
