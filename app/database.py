@@ -31,10 +31,12 @@ async def get_session() -> AsyncIterator[Session]:
     try:
         yield session
     finally:
-        # Without a transaction, there is nothing to give back. Closing also rolls back what
-        # wasn't committed. That can take a while, so it runs in a thread.
-        if session.in_transaction():
+        # Closing rolls back what wasn't committed. PostgreSQL has to be asked for that, which takes
+        # a while, so it runs in a thread.
+        if session.in_transaction() and engine.dialect.name == "postgresql":
             await run_in_threadpool(session.close)
+        else:
+            session.close()
 
 
 # With `max_concurrency`, a request only starts if the pool has a connection for it. Otherwise
