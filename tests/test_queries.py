@@ -1,4 +1,4 @@
-"""How many statements the app sends to the database, and whether an index finds the rows."""
+"""How many statements the app sends, how long it keeps a connection, and which indexes it uses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 from sqlmodel import Session
+from starlette.types import Message, Receive, Scope, Send
 
+from app.main import app
 from app.models import User
 from tests.factories import PASSWORD, PostFactory, UserFactory
 from tests.operations import REQUESTS, send
@@ -60,6 +62,26 @@ def test_no_operation_reads_the_same_row_twice(
     assert response.is_success
     queries = [statement for statement in statements if statement[0].startswith("SELECT")]
     assert [query for query in queries if queries.count(query) > 1] == []
+
+
+def test_connection_is_given_back_before_the_response_is_sent(engine: Engine) -> None:
+    steps: list[str] = []
+
+    def connection_given_back(_: object, __: object) -> None:
+        steps.append("connection given back")
+
+    async def observed_app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def observed_send(message: Message) -> None:
+            steps.append(message["type"])
+            await send(message)
+
+        await app(scope, receive, observed_send)
+
+    event.listen(engine, "checkin", connection_given_back)
+    TestClient(observed_app).get("/posts")
+    event.remove(engine, "checkin", connection_given_back)
+
+    assert steps == ["connection given back", "http.response.start", "http.response.body"]
 
 
 def explain(statement: Statement, session: Session) -> str:

@@ -105,6 +105,17 @@ def test_wrong_setting_is_named_but_not_shown(
     assert "hunter2" not in message
 
 
+@pytest.mark.parametrize("minutes", ["1", "525600"])
+def test_login_can_last_from_a_minute_to_a_year(
+    monkeypatch: pytest.MonkeyPatch, minutes: str
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN_EXPIRE_MINUTES", minutes)
+
+    settings = load_settings()
+
+    assert settings.access_token_expire_minutes == int(minutes)
+
+
 def test_message_says_how_to_make_a_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
