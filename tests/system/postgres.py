@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.server import wait_until
+from tests.system.server import find_free_port, is_listening, wait_until
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -178,14 +177,3 @@ def find_program(name: str) -> str:
 
 def run_program(name: str, *arguments: str | Path) -> None:
     run([find_program(name), *arguments], user=OWNER, check=True, cwd="/", stdout=DEVNULL)
-
-
-def find_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,13 +1,16 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.config import Settings
-from tests.system.server import Server
+from tests.system.server import Server, find_free_port, is_listening, wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -33,6 +36,23 @@ def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None
     assert (account["username"], account["is_admin"]) == ("alice", True)
     assert (post["title"], post["user_id"]) == ("Hello", account["id"])
     assert posts == [post]
+
+
+def test_development_server_starts_without_any_settings(tmp_path: Path) -> None:
+    port = find_free_port()
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/app.db"}
+    command = [sys.executable, "-m", "fastapi", "dev", "--port", str(port)]
+
+    # In its own process group, as the server is a child of the process that reloads it.
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
+    try:
+        wait_until(lambda: is_listening(port))
+        response = httpx.get(f"http://127.0.0.1:{port}/health")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ OPERATIONS = [
     Operation(
         "POST",
         "/auth/register",
-        '{"username": "new#", "email": "new#@example.com", "password": "12345678"}',
+        '{"username": "new#", "email": "new#@example.com", "password": "horse staple"}',
     ),
     Operation(
         "POST",
