@@ -147,7 +147,7 @@ async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
 # else. Name it in `dependencies=` of the route: those run before the endpoint's own, so requests
 # that wait for a slot don't hold a database connection.
 HASHING_SLOTS = 2
-HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
+HashingSlot = Depends(take_hashing_slot, max_concurrency=HASHING_SLOTS)
 
 
 class Page(BaseModel):

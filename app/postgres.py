@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import Dialect, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -49,7 +49,6 @@ def build_engine(url: str, pool_size: int) -> Engine:
     """Make an engine for requests. It connects when it is first used."""
     engine = create_engine(
         url,
-        poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
@@ -63,7 +62,7 @@ def build_engine(url: str, pool_size: int) -> Engine:
 
 def build_migration_engine(url: str) -> Engine:
     """Make an engine that waits as long as a statement takes."""
-    return create_engine(url, poolclass=NullPool, connect_args=CONNECT_ARGS, hide_parameters=True)
+    return create_engine(url, poolclass=NullPool, connect_args=CONNECT_ARGS)
 
 
 def connect(

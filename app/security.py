@@ -79,7 +79,7 @@ def read_token(token: str) -> Claims | None:
             token,
             settings.secret_key.get_secret_value(),
             algorithms=["HS256"],
-            options={"require": ["sub", "version", "iat", "exp"]},
+            options={"require": ["iat", "exp"]},  # Claims demands the others.
         )
         return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):

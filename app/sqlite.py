@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Dialect, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import Dialect, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -17,9 +17,7 @@ MIGRATION_LOCK_SECONDS = 3600
 
 def build_engine(url: str, pool_size: int) -> Engine:
     """Make an engine for requests. It connects when it is first used."""
-    engine = create_engine(
-        url, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, hide_parameters=True
-    )
+    engine = create_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
     event.listen(engine, "do_connect", open_existing_file)
     event.listen(engine, "connect", set_up_connection)
     event.listen(engine, "checkout", reconnect_if_file_moved)
@@ -33,7 +31,7 @@ def build_migration_engine(url: str) -> Engine:
     With foreign keys on, rebuilding the table `users` would delete all posts.
     """
     timeout = {"timeout": MIGRATION_LOCK_SECONDS}
-    return create_engine(url, poolclass=NullPool, connect_args=timeout, hide_parameters=True)
+    return create_engine(url, poolclass=NullPool, connect_args=timeout)
 
 
 def open_existing_file(

@@ -105,6 +105,43 @@ def test_wrong_setting_is_named_but_not_shown(
     assert "hunter2" not in message
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("app.db", "is not a database URL; several hosts are written as postgresql://"),
+        ("mysql://root@127.0.0.1/test", "must be sqlite:///FILE or postgresql://"),
+        ("sqlite:///", "must be sqlite:///FILE or postgresql://"),
+    ],
+)
+def test_message_says_how_to_write_a_database_url(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str, message: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    assert f"  DATABASE_URL {message}" in capsys.readouterr().err
+
+
+def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "hunter2" * 5)
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///hunter2.db")
+
+    settings = load_settings()
+
+    assert "hunter2" not in repr(settings)
+    assert "rate_limit_storage_uri" not in repr(settings)
+
+
+def test_counting_in_memory_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.config.find_spec", lambda _: None)
+
+    settings = load_settings()
+
+    assert settings.rate_limit_storage_uri == "memory://"
+
+
 @pytest.mark.parametrize("minutes", ["1", "525600"])
 def test_login_can_last_from_a_minute_to_a_year(
     monkeypatch: pytest.MonkeyPatch, minutes: str
