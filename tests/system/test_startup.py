@@ -134,11 +134,14 @@ def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rate_limit_storage_uri" not in repr(settings)
 
 
-def test_counting_in_memory_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_settings_need_no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.delenv("RATE_LIMIT_STORAGE_URI")
     monkeypatch.setattr("app.config.find_spec", lambda _: None)
 
     settings = load_settings()
 
+    assert settings.database_url == "sqlite:///app.db"
     assert settings.rate_limit_storage_uri == "memory://"
 
 
