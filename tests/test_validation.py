@@ -209,7 +209,7 @@ def test_is_admin_must_be_true_or_false(
 
 @pytest.mark.parametrize("operation", JSON_OPERATIONS)
 def test_unknown_fields_are_refused(operation: str, admin_client: TestClient, user: User) -> None:
-    # SQLModel has arguments of its own with the first three names.
+    # The first three are also the names of arguments in SQLModel and Pydantic.
     unknown = ["cls", "self", "__pydantic_self__", "id", "user_id", "hashed_password", "", "\x00"]
     body = REQUESTS[operation]["json"] | dict.fromkeys(unknown, 1)
 

@@ -17,7 +17,7 @@ ALICE = {"username": "alice", "password": PASSWORD}
 
 @contextmanager
 def server_with_alice(tmp_path: Path) -> Iterator[Server]:
-    """Start a server of its own, as the failures of these tests would throttle other tests."""
+    """Start another server, because the failures of these tests would throttle other tests."""
     with new_database(tmp_path) as database_url, running_server(database_url) as server:
         account = ALICE | {"email": "alice@example.com"}
         httpx.post(f"{server.url}/auth/register", json=account).raise_for_status()
