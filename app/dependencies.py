@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
@@ -24,17 +24,12 @@ logger = logging.getLogger(__name__)
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
-async def get_token_claims(token: Annotated[str | None, Depends(oauth2_scheme)]) -> security.Claims:
+def get_current_user(
+    token: Annotated[str | None, Depends(oauth2_scheme)], session: SessionDep
+) -> User:
     claims = security.read_token(token or "")
     if claims is None:
         raise errors.InvalidToken
-    return claims
-
-
-TokenClaims = Annotated[security.Claims, Depends(get_token_claims)]
-
-
-def get_current_user(claims: TokenClaims, session: SessionDep) -> User:
     user = session.get(User, claims.sub)
     if user is None or user.token_version != claims.version:
         raise errors.InvalidToken
@@ -105,10 +100,10 @@ async def get_client_address(request: Request) -> str:  # A network, for IPv6.
 
 
 ClientAddress = Annotated[str, Depends(get_client_address)]
-LoginFormDep = Annotated[LoginForm, Form()]
 
 
-def limit_logins(form: LoginFormDep, address: ClientAddress) -> None:
+def limit_logins(form: LoginForm, address: str) -> None:
+    """Raise TooManyFailedAttempts if too many logins have failed in the last minute."""
     seconds = max(
         security.failures_by_name.seconds_to_wait(address, form.username.lower()),
         security.failures_by_address.seconds_to_wait(address),
@@ -118,20 +113,23 @@ def limit_logins(form: LoginFormDep, address: ClientAddress) -> None:
         raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
 
 
-def count_failed_login(form: LoginForm, address: str) -> None:
+def count_failed_login(form: LoginForm, address: str, user: User | None) -> None:
+    # Don't log the name: people type their password there by mistake.
+    logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
     security.failures_by_name.count(address, form.username.lower())
     security.failures_by_address.count(address)
 
 
-# Not CurrentUser: no request may hold a session while it waits for a hashing slot.
-def limit_password_changes(claims: TokenClaims) -> None:
-    seconds = security.failures_by_user.seconds_to_wait(str(claims.sub))
+def limit_password_changes(user: User) -> None:
+    """Raise TooManyFailedAttempts if the current password was wrong too often."""
+    seconds = security.failures_by_user.seconds_to_wait(str(user.id))
     if seconds > 0:
-        logger.warning("Throttled a change of password for user %s", claims.sub)
+        logger.warning("Throttled a change of password for user %s", user.id)
         raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
 
 
-def count_failed_password_change(user: User) -> None:
+def count_failed_password_change(user: User, address: str) -> None:
+    logger.warning("Refused a new password from %s for user %s", address, user.id)
     security.failures_by_user.count(str(user.id))
 
 

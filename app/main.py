@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 from sqlalchemy import false
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import update
@@ -39,11 +38,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     engine.dispose()
 
 
-def use_function_name(route: APIRoute) -> str:
-    """Keep operation ids short, because generated clients name their functions after them."""
-    return route.name
-
-
 app = DocumentedFastAPI(
     title="FastAPI testing example",
     summary="Users, posts, password login, owner and admin rights.",
@@ -64,7 +58,8 @@ app = DocumentedFastAPI(
     responses=errors.document(errors.BodyTooLarge),
     # Behind a proxy with TLS, a redirect would lead the client, with its password, to plain http.
     redirect_slashes=False,
-    generate_unique_id_function=use_function_name,
+    # Generated clients name their functions after the operation ids, so keep these short.
+    generate_unique_id_function=lambda route: route.name,
 )
 if settings.cors_origins:
     app.add_middleware(
@@ -84,18 +79,13 @@ app.include_router(admin.router)
 add_docs(app)
 
 
-@app.get("/", summary="Say hello", tags=["service"])
+@app.get("/", tags=["service"])
 async def read_root() -> dict[str, str]:
     """Return a greeting."""
     return {"message": "FastAPI testing example"}
 
 
-@app.get(
-    "/health",
-    summary="Check the service",
-    tags=["service"],
-    responses=errors.document(errors.DatabaseUnavailable),
-)
+@app.get("/health", tags=["service"], responses=errors.document(errors.DatabaseUnavailable))
 def read_health(session: SessionDep) -> dict[str, str]:
     """Check that the service can read and write its database."""
     try:

@@ -18,7 +18,7 @@ router = APIRouter(
 )
 
 
-@router.get("", summary="List users", response_model=list[UserPublic])
+@router.get("", response_model=list[UserPublic])
 def list_users(
     admin: AdminUser,
     page: Annotated[Page, Query()],
@@ -37,7 +37,6 @@ def list_users(
 
 @router.patch(
     "/{user_id}",
-    summary="Update a user",
     response_model=UserPublic,
     responses=errors.document(
         errors.UnreadableBody, errors.UserNotFound, errors.LastAdmin, errors.Conflict
@@ -56,7 +55,6 @@ def update_user(
 
 @router.delete(
     "/{user_id}",
-    summary="Delete a user",
     status_code=204,
     responses=errors.document(errors.UserNotFound, errors.LastAdmin, errors.Conflict),
 )

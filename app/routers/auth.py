@@ -1,6 +1,6 @@
-import logging
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Form, Response
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 
@@ -11,13 +11,10 @@ from app.dependencies import (
     ClientAddress,
     CurrentUser,
     HashingSlot,
-    LoginFormDep,
     count_failed_login,
     limit_logins,
 )
-from app.models import Token, User, UserCreate, UserPublic, new_token_version
-
-logger = logging.getLogger(__name__)
+from app.models import LoginForm, Token, User, UserCreate, UserPublic, new_token_version
 
 router = APIRouter(
     prefix="/auth",
@@ -30,7 +27,6 @@ router = APIRouter(
 
 @router.post(
     "/register",
-    summary="Register",
     response_model=UserPublic,
     status_code=201,
     dependencies=[HashingSlot],
@@ -61,25 +57,24 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
 
 @router.post(
     "/token",
-    summary="Log in",
-    dependencies=[Depends(limit_logins), HashingSlot],
+    dependencies=[HashingSlot],
     responses=errors.document(
         errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailedAttempts
     ),
 )
 def log_in(
-    form: LoginFormDep, address: ClientAddress, session: SessionDep, response: Response
+    form: Annotated[LoginForm, Form()],
+    address: ClientAddress,
+    session: SessionDep,
+    response: Response,
 ) -> Token:
     """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
-    # Check again: other logins may have failed while this one waited for its hashing slot.
     limit_logins(form, address)
     user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
     # Verify even if there is no such user, so that the time doesn't tell.
     hashed_password = user.hashed_password if user else security.unknown_user_hash()
     if not security.verify_password(form.password, hashed_password) or user is None:
-        # Don't log the name: people type their password there by mistake.
-        logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-        count_failed_login(form, address)
+        count_failed_login(form, address, user)
         raise errors.IncorrectLogin
     if security.needs_rehash(user.hashed_password):
         # Only if the password hasn't been changed meanwhile.
@@ -97,10 +92,7 @@ def log_in(
 
 
 @router.delete(
-    "/tokens",
-    summary="Log out everywhere",
-    status_code=204,
-    responses=errors.document(errors.InvalidToken, errors.Conflict),
+    "/tokens", status_code=204, responses=errors.document(errors.InvalidToken, errors.Conflict)
 )
 def delete_tokens(user: CurrentUser, session: SessionDep) -> None:
     """Make all of your tokens stop working, on all devices."""

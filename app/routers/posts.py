@@ -23,7 +23,6 @@ posts = SQLModel.metadata.tables["posts"]
 
 @router.post(
     "",
-    summary="Create a post",
     response_model=PostPublic,
     status_code=201,
     responses=errors.document(errors.UnreadableBody, errors.InvalidToken, errors.Conflict),
@@ -48,7 +47,7 @@ class PostPage(Page):
     order: Literal["oldest", "newest"] = Field("oldest", description="Which posts come first.")
 
 
-@router.get("", summary="List posts", response_model=list[PostPublic])
+@router.get("", response_model=list[PostPublic])
 def list_posts(
     page: Annotated[PostPage, Query()], session: SessionDep, request: Request, response: Response
 ) -> Sequence[Row[Any]]:
@@ -69,12 +68,7 @@ def list_posts(
     return rows[: page.limit]
 
 
-@router.get(
-    "/{post_id}",
-    summary="Read a post",
-    response_model=PostPublic,
-    responses=errors.document(errors.PostNotFound),
-)
+@router.get("/{post_id}", response_model=PostPublic, responses=errors.document(errors.PostNotFound))
 async def read_post(post: RequestedPost) -> Post:
     """Return one post."""
     return post
@@ -82,7 +76,6 @@ async def read_post(post: RequestedPost) -> Post:
 
 @router.patch(
     "/{post_id}",
-    summary="Update a post",
     response_model=PostPublic,
     responses=errors.document(
         errors.UnreadableBody,
@@ -101,7 +94,6 @@ def update_post(post_in: PostUpdate, post: EditablePost, session: SessionDep) ->
 
 @router.delete(
     "/{post_id}",
-    summary="Delete a post",
     status_code=204,
     responses=errors.document(
         errors.InvalidToken, errors.NotYourPostToDelete, errors.PostNotFound, errors.Conflict

@@ -1,6 +1,4 @@
-import logging
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from sqlalchemy.exc import IntegrityError
 
 from app import errors, security
@@ -9,14 +7,11 @@ from app.dependencies import (
     ClientAddress,
     CurrentUser,
     HashingSlot,
-    TokenClaims,
     count_failed_password_change,
     keep_an_admin,
     limit_password_changes,
 )
 from app.models import PasswordUpdate, User, UserPublic, UserUpdate, new_token_version
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(
     prefix="/users/me",
@@ -26,7 +21,7 @@ router = APIRouter(
 )
 
 
-@router.get("", summary="Read your account", response_model=UserPublic)
+@router.get("", response_model=UserPublic)
 async def read_current_user(user: CurrentUser) -> User:
     """Return the account that the token belongs to."""
     return user
@@ -34,7 +29,6 @@ async def read_current_user(user: CurrentUser) -> User:
 
 @router.patch(
     "",
-    summary="Update your account",
     response_model=UserPublic,
     responses=errors.document(errors.UnreadableBody, errors.UserExists, errors.Conflict),
 )
@@ -51,9 +45,8 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
 
 @router.put(
     "/password",
-    summary="Change your password",
     status_code=204,
-    dependencies=[Depends(limit_password_changes), HashingSlot],
+    dependencies=[HashingSlot],
     responses=errors.document(
         errors.UnreadableBody,
         errors.IncorrectPassword,
@@ -62,18 +55,12 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     ),
 )
 def update_password(
-    password_in: PasswordUpdate,
-    claims: TokenClaims,
-    user: CurrentUser,
-    address: ClientAddress,
-    session: SessionDep,
+    password_in: PasswordUpdate, user: CurrentUser, address: ClientAddress, session: SessionDep
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
-    # Check again: other attempts may have failed while this one waited for its hashing slot.
-    limit_password_changes(claims)
+    limit_password_changes(user)
     if not security.verify_password(password_in.current_password, user.hashed_password):
-        logger.warning("Refused a new password from %s for user %s", address, user.id)
-        count_failed_password_change(user)
+        count_failed_password_change(user, address)
         raise errors.IncorrectPassword
     if security.is_weak(password_in.new_password, user.username):
         raise errors.WeakPassword("new_password")
@@ -82,12 +69,7 @@ def update_password(
     session.commit()
 
 
-@router.delete(
-    "",
-    summary="Delete your account",
-    status_code=204,
-    responses=errors.document(errors.LastAdmin, errors.Conflict),
-)
+@router.delete("", status_code=204, responses=errors.document(errors.LastAdmin, errors.Conflict))
 def delete_current_user(user: CurrentUser, session: SessionDep) -> None:
     """Delete your account and all of your posts."""
     keep_an_admin(user, session)
