@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlmodel import Session
 
-from app.database import POOL_SIZE, get_session
+from app.config import settings
+from app.database import POOL_SIZE, get_session, upgrade_database
 from app.main import app
 from tests.factories import factory_session
 
@@ -38,6 +40,13 @@ def new_database(directory: Path) -> Iterator[str]:
     finally:
         with server.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def upgrade(url: str) -> None:
+    """Migrate a database here, as a server that has nothing to migrate starts in half the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "database_url", url)
+        upgrade_database()
 
 
 @contextmanager

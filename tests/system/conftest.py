@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session, delete
 
 from app.models import User
-from tests.databases import new_database, new_engine
+from tests.databases import new_database, new_engine, upgrade
 from tests.system.server import Server, running_server
 
 
@@ -17,15 +17,19 @@ from tests.system.server import Server, running_server
 def servers_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the database of the shared servers, and return its URL."""
     with new_database(tmp_path_factory.mktemp("servers")) as url:
+        upgrade(url)
         yield url
 
 
 @pytest.fixture(scope="session")
 def running_servers(servers_url: str) -> Iterator[list[Server]]:
-    """Start two servers at once, on an empty database."""
+    """Start two servers at once, and stop them at once."""
     starting = [running_server(servers_url) for _ in range(2)]
     with ExitStack() as stack, ThreadPoolExecutor() as threads:
-        yield list(threads.map(stack.enter_context, starting))
+        servers = list(threads.map(stack.enter_context, starting))
+        yield servers
+        for server in servers:
+            server.process.terminate()
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import os
 import re
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from subprocess import STDOUT, Popen
@@ -28,38 +27,34 @@ SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-a
 @dataclass
 class Server:
     process: Popen[bytes]
+    log: IO[str]
     url: str = ""
-    log: str = ""  # Up to the start of the server or, once it has stopped, up to its end.
 
-    def read_log(self, file: IO[str]) -> None:
-        file.seek(0)
-        self.log = file.read()
-        self.url = "".join(re.findall(r"running on (http://[\d.:]+)", self.log))
+    def read_log(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
 
 
 @contextmanager
-def running_server(database_url: str, workers: int = 1, **settings: str) -> Iterator[Server]:
+def running_server(database_url: str, **settings: str) -> Iterator[Server]:
     """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests."""
-    command = [*SERVE, "--workers", str(workers)]
     environment = os.environ | {"DATABASE_URL": database_url} | settings
-    # Opened to append, as the server and the test share one position in the file.
-    with TemporaryFile("a+") as log:
-        # In its own process group, so that no worker outlives a parent that was killed.
-        process = Popen(command, env=environment, stdout=log, stderr=STDOUT, process_group=0)
-        server = Server(process)
+    with (
+        # Opened to append, as the server and the test share one position in the file.
+        TemporaryFile("a+") as log,
+        Popen(SERVE, env=environment, stdout=log, stderr=STDOUT) as process,
+    ):
+        server = Server(process, log)
         try:
-            while server.log.count("Application startup complete.") < workers or not server.url:
-                assert process.poll() is None, server.log
+            while not server.url:
+                assert process.poll() is None, server.read_log()
                 time.sleep(0.01)
-                server.read_log(log)
+                server.url = "".join(re.findall(r"running on (http://[\d.:]+)", server.read_log()))
             yield server
             process.terminate()
             process.wait(10)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            server.read_log(log)
+            process.kill()
 
 
 def bearer(user: User) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, func, select
 from app import sqlite
 from app.database import POOL_SIZE
 from app.models import Post, User
-from tests.databases import new_database, new_engine, used_by_app_and_factories
+from tests.databases import new_database, new_engine, upgrade, used_by_app_and_factories
 from tests.factories import PASSWORD, PostFactory, UserFactory
 from tests.system.server import Server, bearer, running_server, send_at_once
 
@@ -152,6 +152,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) 
                 acknowledged.put(response.json()["id"])
 
     with new_database(tmp_path) as url:
+        upgrade(url)
         with (
             running_server(url) as server,
             httpx.Client(base_url=server.url) as client,
