@@ -2,26 +2,26 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
-from alembic.script import ScriptDirectory
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Engine, inspect, text
 from sqlmodel import Session, SQLModel, select
 
 from app import sqlite
 from app.config import settings
-from app.database import is_up_to_date, upgrade_database
+from app.database import is_up_to_date, migration_transaction, upgrade_database
 from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine
-
-ROOT = Path(__file__).parents[2]
-
-NEWEST_REVISION = ScriptDirectory(str(ROOT / "app/migrations")).get_current_head()
+from tests.system.migrations import ROOT, copy_app, write_migration
 
 # What `create_all` of the first release made, which knew no migrations.
 FIRST_RELEASE = (
@@ -130,26 +130,19 @@ def test_database_of_the_first_release_is_adopted_without_loss(
         assert session.exec(select(Post.title)).all() == ["Hello"]
 
 
-def run_upgrade(directory: Path, database_url: str, and_then: str = "") -> str:
-    """Upgrade in another process, and return what it prints. Raises an error if it fails."""
+def start_upgrade(directory: Path, database_url: str, and_then: str = "") -> Popen[bytes]:
+    """Upgrade a database in another process, which ends with 0 if all goes well."""
     code = f"from app.database import upgrade_database; upgrade_database(){and_then}"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=directory,
-        env=os.environ | {"DATABASE_URL": database_url},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return result.stdout
+    environment = os.environ | {"DATABASE_URL": database_url}
+    return Popen([sys.executable, "-c", code], cwd=directory, env=environment)
 
 
 def test_starting_again_needs_no_alembic(database_url: str) -> None:
     upgrade_database()
 
-    output = run_upgrade(ROOT, database_url, "; import sys; print('alembic' in sys.modules)")
+    process = start_upgrade(ROOT, database_url, "; import sys; assert 'alembic' not in sys.modules")
 
-    assert output == "False\n"
+    assert process.wait(60) == 0
 
 
 def test_database_is_up_to_date_after_branches_were_joined(
@@ -168,96 +161,24 @@ def test_database_is_up_to_date_after_branches_were_joined(
     assert is_up_to_date()
 
 
-def start(directory: Path, database_url: str) -> subprocess.CompletedProcess[str]:
-    """Start an app that can't start, and wait until it has ended."""
-    return subprocess.run(
-        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"],
-        cwd=directory,
-        env=os.environ | {"DATABASE_URL": database_url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def test_database_of_a_later_release_is_refused(engine: Engine, database_url: str) -> None:
-    upgrade_database()
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
-
-    result = start(ROOT, database_url)
-
-    assert result.returncode == 3
-    assert "Cannot start: the database is of a newer release: revision later" in result.stdout
-    assert "Traceback" not in result.stdout
-
-
-@pytest.fixture
-def copy_of_the_app(tmp_path: Path) -> Path:
-    directory = tmp_path / "copy"
-    shutil.copytree(ROOT / "app", directory / "app")
-    return directory
-
-
-def write_migration(directory: Path, revision: str, upgrade: str) -> None:
-    (directory / "app/migrations/versions" / f"{revision}.py").write_text(
-        "import time\nfrom alembic import op\n"
-        f'revision = "{revision}"\ndown_revision = "{NEWEST_REVISION}"\n'
-        "branch_labels = depends_on = None\n"
-        f"def upgrade() -> None:\n    {upgrade}\n"
-        "def downgrade() -> None:\n    pass\n"
-    )
-
-
-def test_failing_migration_stops_the_start_and_changes_nothing(
-    engine: Engine, database_url: str, copy_of_the_app: Path
-) -> None:
-    write_migration(
-        copy_of_the_app,
-        "bad",
-        "op.execute('CREATE TABLE scratch (id INTEGER)')\n"
-        "    op.execute('SELECT nonsense FROM users')",
-    )
-
-    result = start(copy_of_the_app, database_url)
-
-    assert result.returncode == 3
-    assert "Cannot start: " in result.stdout
-    assert "nonsense" in result.stdout
-    assert "Traceback" not in result.stdout
-    assert not inspect(engine).has_table("scratch")
-
-
-def test_two_newest_migrations_stop_the_start(database_url: str, copy_of_the_app: Path) -> None:
-    write_migration(copy_of_the_app, "one", "pass")
-    write_migration(copy_of_the_app, "two", "pass")
-
-    result = start(copy_of_the_app, database_url)
-
-    assert result.returncode == 3
-    assert "Cannot start: Multiple head revisions are present" in result.stdout
-    assert "Traceback" not in result.stdout
-
-
-def test_long_migration_works_while_other_processes_wait_for_it(
-    engine: Engine, database_url: str, copy_of_the_app: Path
+def test_long_migration_works_while_another_process_waits_for_it(
+    engine: Engine, database_url: str, tmp_path: Path
 ) -> None:
     """It takes longer than requests may wait, which is a tenth of a second in this copy."""
-    sqlite_code = copy_of_the_app / "app/sqlite.py"
+    copy = copy_app(tmp_path / "copy")
+    sqlite_code = copy / "app/sqlite.py"
     sqlite_code.write_text(
         sqlite_code.read_text().replace("MILLISECONDS = 4_000", "MILLISECONDS = 100")
     )
-    postgres_code = copy_of_the_app / "app/postgres.py"
+    postgres_code = copy / "app/postgres.py"
     postgres_code.write_text(postgres_code.read_text().replace("_SECONDS = 2.0", "_SECONDS = 0.1"))
     write_migration(
-        copy_of_the_app, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(0.5)"
+        copy, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(0.5)"
     )
 
-    with ThreadPoolExecutor(3) as threads:
-        list(threads.map(run_upgrade, [copy_of_the_app] * 3, [database_url] * 3))
+    processes = [start_upgrade(copy, database_url) for _ in range(2)]
 
+    assert [process.wait(60) for process in processes] == [0, 0]
     assert inspect(engine).has_table("scratch")
 
 
@@ -268,53 +189,39 @@ def test_migration_waits_an_hour_for_another_process(database_url: str) -> None:
 
 
 @pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="PostgreSQL never rebuilds a table")
-def test_posts_survive_when_a_migration_rebuilds_the_users(
-    engine: Engine, database_url: str, copy_of_the_app: Path
-) -> None:
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_posts_survive_when_a_migration_rebuilds_the_users(engine: Engine) -> None:
     make_first_release(engine)
-    write_migration(
-        copy_of_the_app,
-        "rebuild",
-        "\n    ".join(
-            [
-                "with op.batch_alter_table('users', recreate='always') as batch:",
-                "    batch.alter_column('username', new_column_name='name')",
-            ]
-        ),
-    )
 
-    run_upgrade(copy_of_the_app, database_url)
+    with migration_transaction() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("users", recreate="always") as batch:
+            batch.alter_column("username", new_column_name="name")
 
     with Session(engine) as session:
         assert session.exec(select(Post.title)).all() == ["Hello"]
 
 
-def test_commands_work_without_any_settings(copy_of_the_app: Path, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "pyproject.toml", copy_of_the_app)
-    models = copy_of_the_app / "app/models.py"
+def test_commands_work_without_any_settings(tmp_path: Path) -> None:
+    copy = copy_app(tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    models = copy / "app/models.py"
     models.write_text(
         models.read_text().replace(
             "    hashed_password: str\n", "    hashed_password: str\n    bio: str | None = None\n"
         )
     )
 
-    def alembic(*arguments: str) -> str:
-        result = subprocess.run(
-            [sys.executable, "-m", "alembic", *arguments],
-            cwd=copy_of_the_app,
-            env={"PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return result.stdout
+    def alembic(*arguments: str) -> None:
+        command = [sys.executable, "-m", "alembic", *arguments]
+        subprocess.run(command, cwd=copy, env={"PATH": os.environ["PATH"]}, check=True)
 
     alembic("upgrade", "head")
     alembic("revision", "--autogenerate", "-m", "Give users a bio")
-    history = alembic("history")
     alembic("upgrade", "head")
-    alembic("check")
 
-    assert "Give users a bio" in history
-    (script,) = copy_of_the_app.glob("app/migrations/versions/*_give_users_a_bio.py")
+    (script,) = copy.glob("app/migrations/versions/*_give_users_a_bio.py")
     assert 'op.add_column("users", sa.Column("bio", sqlmodel.AutoString()' in script.read_text()
+    with closing(sqlite3.connect(copy / "app.db")) as database:
+        columns = database.execute("SELECT name FROM pragma_table_info('users')").fetchall()
+    assert ("bio",) in columns

@@ -1,4 +1,4 @@
-"""Wrong settings stop the start with one message, which shows none of their values."""
+"""What stops the start, and how settings are read. Messages show no value of a setting."""
 
 import os
 import sys
@@ -8,26 +8,14 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 from pydantic import RedisDsn
+from sqlalchemy import inspect, text
 
 from app.config import Settings, load_settings
+from tests.databases import new_database, new_engine, upgrade
+from tests.system.migrations import ROOT, copy_app, write_migration
 
 KEY = "0123456789abcdef0123456789abcdef"
-ROOT = Path(__file__).parents[2]
-SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--app-dir", str(ROOT)]
 TWO_WORKERS = ["--workers", "2", "--timeout-worker-healthcheck", "1"]
-REFUSALS: dict[str, tuple[list[str], dict[str, str], str]] = {
-    "no key": (SERVE, {"SECRET_KEY": ""}, "SECRET_KEY needs at least 32 bytes"),
-    "no key, two workers": (
-        [*SERVE, *TWO_WORKERS],
-        {"SECRET_KEY": ""},
-        "SECRET_KEY needs at least 32 bytes",
-    ),
-    "no directory": (
-        SERVE,
-        {"DATABASE_URL": "sqlite:////nowhere/at/all.db"},
-        "unable to open database file",
-    ),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +25,47 @@ def directory_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Popen[str]]]:
-    """Start all of them at once, as each takes a second or more."""
+def new_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make an empty database, which stays empty as no server can start."""
+    with new_database(tmp_path_factory.mktemp("new")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def newer_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make a database of a newer release."""
+    with new_database(tmp_path_factory.mktemp("newer")) as url:
+        upgrade(url)
+        with new_engine(url) as engine, engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+        yield url
+
+
+@pytest.fixture(scope="module")
+def refusals(
+    tmp_path_factory: pytest.TempPathFactory, new_url: str, newer_url: str
+) -> Iterator[dict[str, Popen[str]]]:
+    """Start all servers that can't start at once, as each takes a second or more."""
+    failing = copy_app(tmp_path_factory.mktemp("failing"))
+    create, fail = "CREATE TABLE scratch (id INTEGER)", "SELECT nonsense FROM users"
+    write_migration(failing, "bad", f"op.execute('{create}'); op.execute('{fail}')")
+    branched = copy_app(tmp_path_factory.mktemp("branched"))
+    write_migration(branched, "one", "pass")
+    write_migration(branched, "two", "pass")
     directory = tmp_path_factory.mktemp("no settings")
+
+    def start(*options: str, app: Path = ROOT, **settings: str) -> Popen[str]:
+        server = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"]
+        command = [*server, "--app-dir", str(app), *options]
+        environment = os.environ | settings
+        return Popen(command, env=environment, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True)
+
     processes = {
-        case: Popen(
-            command, env=os.environ | settings, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True
-        )
-        for case, (command, settings, _) in REFUSALS.items()
+        "no key, two workers": start(*TWO_WORKERS, SECRET_KEY=""),
+        "no directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
+        "database of a newer release": start(DATABASE_URL=newer_url),
+        "failing migration": start(app=failing, DATABASE_URL=new_url),
+        "two newest migrations": start(app=branched, DATABASE_URL=new_url),
     }
     yield processes
     for process in processes.values():
@@ -52,16 +73,34 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pop
         process.communicate()
 
 
-@pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.parametrize(
+    ("case", "status", "message"),
+    [
+        # The parent of several workers ends with 0, though it has started nothing. It only ends
+        # because its workers end with 3.
+        ("no key, two workers", 0, "SECRET_KEY needs at least 32 bytes"),
+        ("no directory", 3, "unable to open database file"),
+        ("database of a newer release", 3, "the database is of a newer release: revision later"),
+        ("failing migration", 3, "nonsense"),
+        ("two newest migrations", 3, "Multiple head revisions are present"),
+    ],
+)
 def test_server_that_cannot_start_says_why_and_stops(
-    refusals: dict[str, Popen[str]], case: str
+    refusals: dict[str, Popen[str]], case: str, status: int, message: str
 ) -> None:
     output, _ = refusals[case].communicate(timeout=60)
 
-    # The parent of several workers ends with 0, though it has started nothing.
-    assert refusals[case].returncode == (0 if "workers" in case else 3)
-    assert REFUSALS[case][-1] in output
+    assert refusals[case].returncode == status
+    assert "Cannot start" in output
+    assert message in output
     assert "Traceback" not in output
+
+
+def test_failing_migration_changes_nothing(refusals: dict[str, Popen[str]], new_url: str) -> None:
+    refusals["failing migration"].wait(60)
+
+    with new_engine(new_url) as engine:
+        assert inspect(engine).get_table_names() == []
 
 
 @pytest.mark.parametrize(
