@@ -56,14 +56,16 @@ def test_process_can_start_while_another_makes_the_file(tmp_path: Path) -> None:
     assert (busy_mode, mode) == ("delete", "wal")
 
 
+@pytest.mark.parametrize("attempt", range(3))
 def test_one_of_many_first_registrants_becomes_admin(
-    clients: list[httpx.Client], engine: Engine
+    clients: list[httpx.Client], engine: Engine, attempt: int
 ) -> None:
-    registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(24)]
+    """The two servers hash four passwords at once. Further users would only make them slower."""
+    registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(4)]
 
     responses = send_at_once(clients, registrations)
 
-    assert [response.status_code for response in responses] == [201] * 24
+    assert [response.status_code for response in responses] == [201] * 4
     assert [response.json()["is_admin"] for response in responses].count(True) == 1
 
 
@@ -71,12 +73,12 @@ def test_name_registered_by_many_at_once_goes_to_one(
     clients: list[httpx.Client], session: Session
 ) -> None:
     registrations = [
-        registration("Alice" if n % 2 else "alice", f"user{n}@example.com") for n in range(24)
+        registration("Alice" if n % 2 else "alice", f"user{n}@example.com") for n in range(12)
     ]
 
     responses = send_at_once(clients, registrations)
 
-    assert sorted(response.status_code for response in responses) == [201] + [409] * 23
+    assert sorted(response.status_code for response in responses) == [201] + [409] * 11
     assert session.exec(select(func.count(col(User.id)))).one() == 1
 
 
