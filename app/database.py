@@ -89,16 +89,17 @@ def is_up_to_date() -> bool:
     The scripts are only read as text, because importing them would import Alembic.
     """
     with build_migration_engine(settings.database_url).connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return False
-        rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()
-        current = set(rows)
+        current = set()
+        if inspect(connection).has_table("alembic_version"):
+            rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+            current = set(rows.scalars())
 
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
     revisions = set(re.findall(r"^revision = \W(\w+)", scripts, re.MULTILINE))
-    # A script has one predecessor, or several if it joins branches.
-    predecessors = " ".join(re.findall(r"^down_revision = (.*)", scripts, re.MULTILINE))
-    heads = revisions - set(re.findall(r"\w+", predecessors))
+    heads = set(revisions)
+    for predecessors in re.findall("down_revision = (.*)", scripts):
+        # Usually one, but several in a script that joins branches.
+        heads -= set(re.findall(r"\w+", predecessors))
     if unknown := current - revisions:
         raise RuntimeError(f"the database is of a newer release: revision {unknown.pop()}")
     return current == heads

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Response
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select, update
+from sqlmodel import col, exists, select, update
 
 from app import errors, security
 from app.config import settings
@@ -41,11 +41,11 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
         email=user_in.email,
         hashed_password=security.hash_password(user_in.password),
     )
-    any_user = select(User.id).limit(1)
-    if settings.first_user_is_admin and session.exec(any_user).first() is None:
+    any_user = select(exists(select(User.id)))
+    if settings.first_user_is_admin and not session.exec(any_user).one():
         # Several users may be the first at the same time: lock, and look again.
         lock_users(session)
-        user.is_admin = session.exec(any_user).first() is None
+        user.is_admin = not session.exec(any_user).one()
     session.add(user)
     try:
         session.commit()

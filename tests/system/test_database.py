@@ -34,10 +34,20 @@ def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object)
     engine.dispose()
 
 
-def test_pool_has_five_connections_and_no_more(tmp_path: Path) -> None:
-    engine = new_sqlite_engine(tmp_path)
+def test_pool_on_sqlite_never_grows() -> None:
+    engine = sqlite.build_engine("sqlite:///test.db", pool_size=3)
 
-    assert engine.pool.status().startswith("Pool size: 5 ")
+    assert "Pool size: 3 " in engine.pool.status()
+    assert engine.pool._max_overflow == 0  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def test_pool_on_postgres_never_grows() -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    from app import postgres  # noqa: PLC0415 - needs psycopg
+
+    engine = postgres.build_engine("postgresql+psycopg://localhost/test", pool_size=3)
+
+    assert "Pool size: 3 " in engine.pool.status()
     assert engine.pool._max_overflow == 0  # type: ignore[attr-defined]  # noqa: SLF001
 
 
