@@ -6,6 +6,7 @@ that neither wait for the database nor for anything else are `async def`, as tha
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -95,15 +96,21 @@ def keep_an_admin(user: User, session: Session) -> None:
         raise errors.LastAdmin
 
 
-async def get_client_address(request: Request) -> str:  # A network, for IPv6.
-    return security.client_network(request.client.host if request.client else "")
+def client_address(request: Request) -> str:
+    """Return the IPv4 address of the client, or the /64 network of its IPv6 address."""
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        # A client can use any address of its /64 network.
+        return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
+    return str(address)
 
 
-ClientAddress = Annotated[str, Depends(get_client_address)]
-
-
-def limit_logins(form: LoginForm, address: str) -> None:
+def limit_logins(form: LoginForm, request: Request) -> None:
     """Raise TooManyFailedAttempts if too many logins have failed in the last minute."""
+    address = client_address(request)
     seconds = max(
         security.failures_by_name.seconds_to_wait(address, form.username.lower()),
         security.failures_by_address.seconds_to_wait(address),
@@ -113,7 +120,8 @@ def limit_logins(form: LoginForm, address: str) -> None:
         raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
 
 
-def count_failed_login(form: LoginForm, address: str, user: User | None) -> None:
+def count_failed_login(form: LoginForm, request: Request, user: User | None) -> None:
+    address = client_address(request)
     # Don't log the name: people type their password there by mistake.
     logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
     security.failures_by_name.count(address, form.username.lower())
@@ -128,7 +136,8 @@ def limit_password_changes(user: User) -> None:
         raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
 
 
-def count_failed_password_change(user: User, address: str) -> None:
+def count_failed_password_change(user: User, request: Request) -> None:
+    address = client_address(request)
     logger.warning("Refused a new password from %s for user %s", address, user.id)
     security.failures_by_user.count(str(user.id))
 

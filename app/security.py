@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil
 from pathlib import Path
 from typing import Annotated
@@ -84,18 +83,6 @@ def read_token(token: str) -> Claims | None:
         return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):
         return None
-
-
-def client_network(host: str) -> str:
-    """Return the IPv4 address of a client, or the /64 network of its IPv6 address."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        # A client can use any address of its /64 network.
-        return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
-    return str(address)
 
 
 class FailureCounter:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from limits.storage import MemoryStorage
 
 from app import security
-from app.dependencies import take_hashing_slot
+from app.dependencies import client_address, take_hashing_slot
 from app.main import app
 from app.models import User
 from tests.factories import PASSWORD, UserFactory
@@ -109,7 +110,9 @@ def test_ipv6_network_is_throttled_like_one_address(client: TestClient, user: Us
     ],
 )
 def test_clients_are_told_apart_by_their_network(host: str, network: str) -> None:
-    assert security.client_network(host) == network
+    request = Request({"type": "http", "client": (host, 50000)})
+
+    assert client_address(request) == network
 
 
 def test_address_is_throttled_after_a_hundred_failures(client: TestClient, user: User) -> None:

@@ -1,19 +1,13 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, exists, select, update
 
 from app import errors, security
 from app.config import settings
 from app.database import SessionDep, lock_users
-from app.dependencies import (
-    ClientAddress,
-    CurrentUser,
-    HashingSlot,
-    count_failed_login,
-    limit_logins,
-)
+from app.dependencies import CurrentUser, HashingSlot, count_failed_login, limit_logins
 from app.models import LoginForm, Token, User, UserCreate, UserPublic, new_token_version
 
 router = APIRouter(
@@ -63,18 +57,15 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     ),
 )
 def log_in(
-    form: Annotated[LoginForm, Form()],
-    address: ClientAddress,
-    session: SessionDep,
-    response: Response,
+    form: Annotated[LoginForm, Form()], request: Request, session: SessionDep, response: Response
 ) -> Token:
     """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
-    limit_logins(form, address)
+    limit_logins(form, request)
     user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
     # Verify even if there is no such user, so that the time doesn't tell.
     hashed_password = user.hashed_password if user else security.unknown_user_hash()
     if not security.verify_password(form.password, hashed_password) or user is None:
-        count_failed_login(form, address, user)
+        count_failed_login(form, request, user)
         raise errors.IncorrectLogin
     if security.needs_rehash(user.hashed_password):
         # Only if the password hasn't been changed meanwhile.

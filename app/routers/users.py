@@ -1,10 +1,9 @@
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy.exc import IntegrityError
 
 from app import errors, security
 from app.database import SessionDep
 from app.dependencies import (
-    ClientAddress,
     CurrentUser,
     HashingSlot,
     count_failed_password_change,
@@ -55,12 +54,12 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     ),
 )
 def update_password(
-    password_in: PasswordUpdate, user: CurrentUser, address: ClientAddress, session: SessionDep
+    password_in: PasswordUpdate, user: CurrentUser, request: Request, session: SessionDep
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
     limit_password_changes(user)
     if not security.verify_password(password_in.current_password, user.hashed_password):
-        count_failed_password_change(user, address)
+        count_failed_password_change(user, request)
         raise errors.IncorrectPassword
     if security.is_weak(password_in.new_password, user.username):
         raise errors.WeakPassword("new_password")
