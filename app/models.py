@@ -143,7 +143,7 @@ class PasswordUpdate(RequestBody):
 
 
 class UserPublic(UserBase):
-    model_config = example(id=42, username="alice", email="alice@example.com", is_admin=False)
+    model_config = example(id=5, username="alice", email="alice@example.com", is_admin=False)
     id: int
     is_admin: bool
 
@@ -203,11 +203,7 @@ class PostUpdate(RequestBody):
 
 class PostPublic(PostBase):
     model_config = example(
-        id=7,
-        title="Hello",
-        content="My first post.",
-        user_id=42,
-        date_posted="2026-01-31T09:30:00Z",
+        id=7, title="Hello", content="My first post.", user_id=5, date_posted="2026-01-31T09:30:00Z"
     )
     id: int
     user_id: int
