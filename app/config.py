@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 KEY_BYTES = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
-STARTUP_FAILURE = 3  # Uvicorn also ends with this status if an app can't start.
+STARTUP_FAILURE = 3  # With several workers, Uvicorn gives up only if they end with this status.
 
 
 class Settings(BaseSettings):
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    # `fastapi dev` sets this to "development". It comes first, as the key depends on it.
+    # `fastapi dev` sets this to "development". The check of `secret_key` reads it, so it comes first.
     fastapi_env: str = "production"
     secret_key: SecretBytes = Field(default=SecretBytes(b""))
     # Left out of `repr`, as these URLs can hold a password.

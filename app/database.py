@@ -32,7 +32,7 @@ async def get_session() -> AsyncIterator[Session]:
         yield session
     finally:
         # Closing rolls back what wasn't committed. PostgreSQL has to be asked for that, which takes
-        # a while, so it runs in a thread.
+        # a while, so it runs in a thread. On SQLite, it takes no time.
         if session.in_transaction() and engine.dialect.name == "postgresql":
             await run_in_threadpool(session.close)
         else:
@@ -41,7 +41,7 @@ async def get_session() -> AsyncIterator[Session]:
 
 # With `max_concurrency`, a request only starts if the pool has a connection for it. Otherwise
 # many requests would each block a thread to wait for a connection, and the few that have one could
-# not go on, as they need a thread too: the app would stand still for good.
+# not finish, as they need a thread too: the app would hang forever.
 # `scope="function"` gives the connection back before the response is sent.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
@@ -50,7 +50,7 @@ def lock_users(session: Session) -> None:
     """Keep all other transactions from changing users until this one ends."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
-        # Reading has not begun a transaction: Python's driver does that when a statement writes.
+        # Python's driver begins a transaction at the first write, so none has begun yet.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
@@ -58,7 +58,7 @@ def lock_users(session: Session) -> None:
 
 @contextmanager
 def migration_transaction() -> Iterator[Connection]:
-    """Begin a transaction without the time limits of requests, once no other process has one."""
+    """Begin a transaction for migrations, and wait as long as another process has one."""
     with build_migration_engine(settings.database_url).begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,7 +1,7 @@
 """The current user, the requested rows and pages, permissions, and limits.
 
-An alias such as EditablePost in the signature of an endpoint says what the endpoint demands. Those
-that neither wait for the database nor for anything else are `async def`, as that is faster.
+An alias such as EditablePost in the signature of an endpoint says what the endpoint needs.
+Dependencies that don't wait for anything are `async def`, as that is faster.
 """
 
 import logging
@@ -9,15 +9,23 @@ from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 from sqlmodel import Session, select
 
-from app import errors, security
+from app import errors
 from app.database import SessionDep, lock_users
 from app.models import MAX_ID, Id, LoginForm, Post, User
+from app.security import (
+    FAILURES_BY_ADDRESS,
+    FAILURES_BY_NAME,
+    FAILURES_BY_USER,
+    count_failure,
+    read_token,
+    too_many_failures,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +36,7 @@ oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 def get_current_user(
     token: Annotated[str | None, Depends(oauth2_scheme)], session: SessionDep
 ) -> User:
-    claims = security.read_token(token or "")
+    claims = read_token(token or "")
     if claims is None:
         raise errors.InvalidToken
     user = session.get(User, claims.sub)
@@ -111,48 +119,44 @@ def client_address(request: Request) -> str:
 def limit_logins(form: LoginForm, request: Request) -> None:
     """Raise TooManyFailedAttempts if too many logins have failed in the last minute."""
     address = client_address(request)
-    seconds = max(
-        security.failures_by_name.seconds_to_wait(address, form.username.lower()),
-        security.failures_by_address.seconds_to_wait(address),
-    )
-    if seconds > 0:
+    by_name = too_many_failures(FAILURES_BY_NAME, address, form.username.lower())
+    if by_name or too_many_failures(FAILURES_BY_ADDRESS, address):
         logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
+        raise errors.TooManyFailedAttempts
 
 
 def count_failed_login(form: LoginForm, request: Request, user: User | None) -> None:
     address = client_address(request)
     # Don't log the name: people type their password there by mistake.
     logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-    security.failures_by_name.count(address, form.username.lower())
-    security.failures_by_address.count(address)
+    count_failure(FAILURES_BY_NAME, address, form.username.lower())
+    count_failure(FAILURES_BY_ADDRESS, address)
 
 
 def limit_password_changes(user: User) -> None:
     """Raise TooManyFailedAttempts if the current password was wrong too often."""
-    seconds = security.failures_by_user.seconds_to_wait(str(user.id))
-    if seconds > 0:
+    if too_many_failures(FAILURES_BY_USER, str(user.id)):
         logger.warning("Throttled a change of password for user %s", user.id)
-        raise errors.TooManyFailedAttempts({"Retry-After": str(seconds)})
+        raise errors.TooManyFailedAttempts
 
 
 def count_failed_password_change(user: User, request: Request) -> None:
     address = client_address(request)
     logger.warning("Refused a new password from %s for user %s", address, user.id)
-    security.failures_by_user.count(str(user.id))
+    count_failure(FAILURES_BY_USER, str(user.id))
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Hold one of the HASHING_SLOTS during the request. Requests wait for one before this runs."""
+    """Hold one of the HASHING_SLOTS. FastAPI waits for a free one before it calls this."""
     if await request.is_disconnected():
-        # The client has given up. Hashing for nobody would only keep the others waiting.
-        raise errors.ClientGone
+        # The client has given up. Hashing now would only delay others.
+        raise HTTPException(499, "The client closed the connection")  # For the access log.
     yield
 
 
-# Each hash keeps a core busy for about 25 ms, so more of them at once would slow down everything
-# else. Name it in `dependencies=` of the route: those run before the endpoint's own, so requests
-# that wait for a slot don't hold a database connection.
+# A hash keeps a core busy for about 25 ms, so only a few are made at once. Use it as
+# `dependencies=[HashingSlot]`: these run first, so requests that wait for a slot don't hold a
+# database connection.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, max_concurrency=HASHING_SLOTS)
 
@@ -161,8 +165,7 @@ class Page(BaseModel):
     """The query parameters of a list that is sorted by id, in pages.
 
     A page begins after the last id of the page before. Unlike with an offset, all pages cost the
-    same, and rows that are added or deleted meanwhile don't shift the next page. Read one row more
-    than `limit`, to see whether there is a next page.
+    same, and rows that are added or deleted meanwhile don't shift the next page.
     """
 
     limit: int = Field(50, ge=1, le=100, description="How many rows to return.")
@@ -171,7 +174,10 @@ class Page(BaseModel):
     def link_next(
         self, rows: Sequence[User | Row[Any]], request: Request, response: Response
     ) -> None:
-        """Add a link to the next page (RFC 8288) if there are more rows than `limit`."""
+        """Add a link to the next page (RFC 8288) if there is one.
+
+        To see that, read one row more than `limit`.
+        """
         if len(rows) > self.limit:
             last_row = rows[self.limit - 1]
             url = request.url.include_query_params(after=last_row.id)

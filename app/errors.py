@@ -23,11 +23,11 @@ class ApiError(HTTPException):
     detail: str
     headers: dict[str, str] | None = None
 
-    def __init__(self, headers: dict[str, str] | None = None) -> None:
-        super().__init__(self.status_code, self.detail, headers or self.headers)
+    def __init__(self) -> None:
+        super().__init__(self.status_code, self.detail, self.headers)
 
 
-class UnreadableBody(ApiError):  # FastAPI raises it, wherever there is a body.
+class UnreadableBody(ApiError):  # FastAPI raises it where there is a body.
     status_code = 400
     detail = "There was an error parsing the body"
 
@@ -84,12 +84,12 @@ class LastAdmin(ApiError):
     detail = "The last admin cannot be removed"
 
 
-class Conflict(ApiError):  # `handle_conflict` raises it, wherever something is written.
+class Conflict(ApiError):  # `handle_conflict` responds with it.
     status_code = 409
     detail = "Conflicts with the current data"
 
 
-class BodyTooLarge(ApiError):  # Raised by FastAPI.
+class BodyTooLarge(ApiError):  # FastAPI raises it where there is a body.
     status_code = 413
     detail = "Content Too Large"
 
@@ -100,12 +100,7 @@ class TooManyFailedAttempts(ApiError):
     headers = {"Retry-After": "60"}
 
 
-class ClientGone(ApiError):  # Only for the access log. Nobody receives it.
-    status_code = 499
-    detail = "The client closed the connection"
-
-
-class DatabaseUnavailable(ApiError):  # Wherever there is a session: see the handlers below.
+class DatabaseUnavailable(ApiError):  # `handle_unavailable` responds with it.
     status_code = 503
     detail = "Database unavailable"
     headers = {"Retry-After": "5"}

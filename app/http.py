@@ -22,15 +22,14 @@ class HttpRules:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 if "Authorization" in Headers(scope=scope):
-                    # No cache may keep what was answered to one user.
+                    # Caches must not store a response that is meant for one user.
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
         if scope["method"] == "HEAD":
             # The app handles it as a GET, and the server leaves out the body.
-            await self.app({**scope, "method": "GET"}, receive, send_with_headers)
-        else:
-            await self.app(scope, receive, send_with_headers)
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send_with_headers)
 
 
 async def handle_wrong_method(request: Request, _: Exception) -> Response:

@@ -29,7 +29,7 @@ MAX_ID = 2**63 - 1
 # SQLite numbers rows by itself only if the type is exactly INTEGER, which has 64 bits there.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 
-# The control characters of ISO/IEC 6429, to be excluded by [^...].
+# The control characters of ISO/IEC 6429, for use in [^...].
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
@@ -58,10 +58,6 @@ def new_token_version() -> int:
     return secrets.randbelow(2**31)
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstraints:
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
@@ -73,7 +69,7 @@ Email = Annotated[
 ]
 Password = Annotated[str, text_rules(0, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
-# The white space around a title and a content is stripped, and some text has to be left.
+# The white space around a title and a content is stripped, and the rest must not be empty.
 TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
 ANY = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
 CONTENT = rf"^{ANY}[^\s{CONTROLS}]{ANY}$"
@@ -155,7 +151,7 @@ class User(UserBase, TableBase, table=True):
     email: str = Field(unique=True)
     hashed_password: str
     is_admin: bool = Field(default=False, index=True)
-    # Tokens hold this number too, so a new number ends them all.
+    # Tokens hold this number too, so changing it makes all of them invalid.
     token_version: int = Field(default_factory=new_token_version)
 
     @classmethod
@@ -215,7 +211,7 @@ class Post(PostBase, TableBase, table=True):
     __table_args__ = (Index("ix_posts_user_id_id", "user_id", "id"), {"sqlite_autoincrement": True})
 
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=BIG_INTEGER)
-    date_posted: datetime = Field(default_factory=utc_now)
+    date_posted: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def may_be_changed_by(self, user: User) -> bool:
         return user.is_admin or user.id == self.user_id

@@ -11,10 +11,10 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
 # If the server goes silent, a request gives up on its statement, tries to cancel it, and tries to
-# connect again: 2 + 0.5 + 2 seconds, or 2 more for each other silent host of the URL.
+# connect again. That takes 2 + 0.5 + 2 seconds, plus 2 for each further silent host of the URL.
 STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
-CONNECT_SECONDS = 2  # The least that libpq knows.
+CONNECT_SECONDS = 2  # libpq allows no less.
 
 CONNECT_ARGS = {
     "connect_timeout": CONNECT_SECONDS,
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """A connection that gives up on a statement after STATEMENT_SECONDS, whatever holds it up.
+    """A connection that gives up on a statement after STATEMENT_SECONDS, no matter why it is slow.
 
     It may be a lock, a frozen server or a network that drops packets. PostgreSQL's own
     `statement_timeout` only notices the first, and the timeouts of TCP only the last.
@@ -68,11 +68,11 @@ def build_migration_engine(url: str) -> Engine:
 def connect(
     _: Dialect, __: ConnectionPoolEntry, args: list[Any], kwargs: dict[str, Any]
 ) -> psycopg.Connection[Any]:
-    """Connect instead of SQLAlchemy, as only `connect` of the subclass makes one of its kind."""
+    """Connect, as SQLAlchemy would make a plain `psycopg.Connection`."""
     return ImpatientConnection.connect(*args, **kwargs)
 
 
 def reconnect_if_read_only(context: ExceptionContext) -> None:
-    """Connect again if the server has become a standby and refuses to write."""
+    """Have the pool connect again if the server has become a standby and refuses to write."""
     if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True

@@ -1,20 +1,18 @@
 """Passwords, tokens and the count of failed logins. Knows neither HTTP nor the database."""
 
 import logging
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from math import ceil
 from pathlib import Path
 from typing import Annotated
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 from pydantic import BaseModel, Field, ValidationError
 
@@ -52,12 +50,8 @@ def unknown_user_hash() -> str:
     return hash_password("\0")  # A password can't have this character.
 
 
-def needs_rehash(hashed_password: str) -> bool:
-    return hasher.check_needs_rehash(hashed_password)
-
-
 class Claims(BaseModel):
-    """What a token says: the user's id, and their `token_version` when it was issued."""
+    """The claims of a token: the user's id, and their `token_version` when it was issued."""
 
     sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
     version: int
@@ -72,55 +66,45 @@ def create_token(user_id: int, version: int) -> str:
 
 
 def read_token(token: str) -> Claims | None:
-    """Return what a token says if it is one of ours and hasn't expired."""
+    """Return the claims of a token if it is one of ours and hasn't expired."""
     try:
         payload = jwt.decode(
             token,
             settings.secret_key.get_secret_value(),
             algorithms=["HS256"],
-            options={"require": ["iat", "exp"]},  # Claims demands the others.
+            options={"require": ["iat", "exp"]},  # `Claims` checks the others.
         )
         return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):
         return None
 
 
-class FailureCounter:
-    """Count failures in the minute after the first one.
-
-    If the storage can't be reached, that is logged, and nothing is limited.
-    """
-
-    def __init__(self, storage: Storage, name: str, limit: int) -> None:
-        self.limiter = FixedWindowRateLimiter(storage)
-        self.limit = RateLimitItemPerMinute(limit, namespace=name)
-
-    def seconds_to_wait(self, *key: str) -> int:
-        """Return how long the limit still applies, or 0 if it isn't reached."""
-        try:
-            reset_time, remaining = self.limiter.get_window_stats(self.limit, *key)
-        except StorageError as error:
-            logger.error("Failed logins are not limited: %r", error)
-            return 0
-        if remaining > 0:
-            return 0
-        return max(1, ceil(reset_time - time.time()))
-
-    def count(self, *key: str) -> None:
-        with suppress(StorageError):  # `seconds_to_wait` has logged it.
-            self.limiter.hit(self.limit, *key)
+# Failures count for a minute, from the first one.
+FAILURES_BY_NAME = RateLimitItemPerMinute(10, namespace="name")
+FAILURES_BY_ADDRESS = RateLimitItemPerMinute(100, namespace="address")
+FAILURES_BY_USER = RateLimitItemPerMinute(10, namespace="user")
 
 
-def connect_storage(uri: str) -> Storage:
-    """Connect to the storage in Redis, or make one in memory, which ignores the timeouts."""
+def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
+    """Count in Redis, or in memory, which ignores the timeouts."""
     storage = storage_from_string(
-        uri, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
+        storage_uri, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
     )
-    assert isinstance(storage, Storage)  # Not an async one.
-    return storage
+    return FixedWindowRateLimiter(storage)
 
 
-failure_storage = connect_storage(str(settings.rate_limit_storage_uri))
-failures_by_name = FailureCounter(failure_storage, "name", limit=10)
-failures_by_address = FailureCounter(failure_storage, "address", limit=100)
-failures_by_user = FailureCounter(failure_storage, "user", limit=10)
+failure_limiter = build_limiter(str(settings.rate_limit_storage_uri))
+
+
+def too_many_failures(limit: RateLimitItem, *key: str) -> bool:
+    """Check a limit. If the storage can't be reached, log that, and limit nothing."""
+    try:
+        return not failure_limiter.test(limit, *key)
+    except StorageError as error:
+        logger.error("Failed logins are not limited: %r", error)
+        return False
+
+
+def count_failure(limit: RateLimitItem, *key: str) -> None:
+    with suppress(StorageError):  # `too_many_failures` has logged it.
+        failure_limiter.hit(limit, *key)

@@ -26,7 +26,7 @@ def build_engine(url: str, pool_size: int) -> Engine:
 
 
 def build_migration_engine(url: str) -> Engine:
-    """Make an engine that waits patiently, and doesn't enforce foreign keys.
+    """Make an engine that waits up to an hour for a lock, and doesn't enforce foreign keys.
 
     With foreign keys on, rebuilding the table `users` would delete all posts.
     """
@@ -50,7 +50,7 @@ def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry
     # Without this, deleting an account with 2.5 GB of posts takes half a minute.
     connection.execute("PRAGMA secure_delete = FAST")
     with suppress(sqlite3.OperationalError):
-        # Fails if another process is creating the file right now, and sets the mode itself.
+        # Another process may be setting the mode right now. Then this fails, and isn't needed.
         connection.execute("PRAGMA journal_mode = WAL")
     _, _, path = connection.execute("PRAGMA database_list").fetchone()
     entry.info["file"] = (Path(path), Path(path).stat().st_ino)
@@ -59,14 +59,14 @@ def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry
 def reconnect_if_file_moved(
     _: sqlite3.Connection, entry: ConnectionPoolEntry, __: PoolProxiedConnection
 ) -> None:
-    """Connect again if the file was moved or deleted: what is written to it would be lost."""
+    """Have the pool connect again if the file was moved or deleted: what is written to it would be lost."""
     file, inode = entry.info["file"]
     if not file.exists() or file.stat().st_ino != inode:
         raise DisconnectionError("the database file was moved or deleted")
 
 
 def reconnect_if_file_broken(context: ExceptionContext) -> None:
-    """Connect again after an error which says that the file isn't a database, or is damaged."""
+    """Have the pool connect again if the file is damaged, or isn't a database."""
     error_code = getattr(context.original_exception, "sqlite_errorcode", None)
     if error_code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         context.is_disconnect = True

@@ -123,7 +123,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture(autouse=True)
 def forget_failed_logins() -> None:
-    security.failure_storage.reset()
+    security.failure_limiter.storage.reset()
 
 
 @pytest.fixture

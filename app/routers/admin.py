@@ -45,7 +45,7 @@ def list_users(
 def update_user(
     user_in: UserAdminUpdate, admin: AdminUser, user: RequestedUser, session: SessionDep
 ) -> User:
-    """Make a user an admin, or end that."""
+    """Give a user admin rights, or take them away."""
     if user_in.is_admin is False:
         keep_an_admin(user, session)
     user.sqlmodel_update(user_in.model_dump(exclude_unset=True))

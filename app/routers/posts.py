@@ -16,8 +16,8 @@ router = APIRouter(
     prefix="/posts", tags=["posts"], responses=errors.document(errors.DatabaseUnavailable)
 )
 
-# This list reads the columns of the table, because reading 50 posts as objects takes twice as long.
-# Where that doesn't matter, select the model, as `list_users` does in admin.py.
+# Reading columns takes half as long as reading objects, and this list is used most. Elsewhere,
+# select the model, as `list_users` does in admin.py.
 posts = SQLModel.metadata.tables["posts"]
 
 
@@ -35,7 +35,7 @@ def create_post(
     response: Response,
 ) -> Post:
     """Publish a post under your name."""
-    post = Post(title=post_in.title, content=post_in.content, user_id=user.id)
+    post = Post.model_validate(post_in, update={"user_id": user.id})
     session.add(post)
     session.commit()
     response.headers["Location"] = f"{request.url.path}/{post.id}"
@@ -53,16 +53,12 @@ def list_posts(
 ) -> Sequence[Row[Any]]:
     """List the posts of all users, or of one."""
     query = select_columns(posts).limit(page.limit + 1)
+    newest_first = page.order == "newest"
+    query = query.order_by(posts.c.id.desc() if newest_first else posts.c.id)
+    if page.after is not None:
+        query = query.where(posts.c.id < page.after if newest_first else posts.c.id > page.after)
     if page.user_id is not None:
         query = query.where(posts.c.user_id == page.user_id)
-    if page.order == "newest":
-        query = query.order_by(posts.c.id.desc())
-    else:
-        query = query.order_by(posts.c.id)
-    if page.after is not None and page.order == "newest":
-        query = query.where(posts.c.id < page.after)
-    elif page.after is not None:
-        query = query.where(posts.c.id > page.after)
     rows = session.execute(query).all()
     page.link_next(rows, request, response)
     return rows[: page.limit]

@@ -16,7 +16,7 @@ router = APIRouter(
     prefix="/users/me",
     tags=["users"],
     responses=errors.document(errors.InvalidToken, errors.DatabaseUnavailable),
-    max_body_size=16 * 1024,  # As in auth.py.
+    max_body_size=16 * 1024,  # See auth.py.
 )
 
 
