@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    # `fastapi dev` sets this to "development". The check of `secret_key` reads it, so it comes first.
+    # `fastapi dev` sets this to "development". It comes first, as the check of the key reads it.
     fastapi_env: str = "production"
     secret_key: SecretBytes = Field(default=SecretBytes(b""))
     # Left out of `repr`, as these URLs can hold a password.

@@ -59,7 +59,7 @@ def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry
 def reconnect_if_file_moved(
     _: sqlite3.Connection, entry: ConnectionPoolEntry, __: PoolProxiedConnection
 ) -> None:
-    """Have the pool connect again if the file was moved or deleted: what is written to it would be lost."""
+    """Have the pool connect again if the file was moved or deleted, so that no write is lost."""
     file, inode = entry.info["file"]
     if not file.exists() or file.stat().st_ino != inode:
         raise DisconnectionError("the database file was moved or deleted")
