@@ -34,6 +34,10 @@ class Server:
         self.log.seek(0)
         return self.log.read()
 
+    def client(self) -> httpx.Client:
+        """Make a client that loads no certificates, as that takes longer than most requests."""
+        return httpx.Client(base_url=self.url, timeout=30, verify=False)
+
 
 @contextmanager
 def running_server(database_url: str, **settings: str) -> Iterator[Server]:

@@ -38,7 +38,7 @@ def author(originals: tuple[Cluster, Cluster]) -> Iterator[httpx.Client]:
     primary, standby = originals
     hosts = f"host=127.0.0.1:{primary.port}&host=127.0.0.1:{standby.port}"
     url = f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write"
-    with running_server(url) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+    with running_server(url) as server, server.client() as client:
         user = {"username": "author", "email": "author@example.com", "password": PASSWORD}
         client.post("/auth/register", json=user)
         token = client.post("/auth/token", data=user).json()["access_token"]

@@ -2,32 +2,39 @@
 
 import socket
 from collections import Counter
+from collections.abc import Iterator
 
 import httpx
+import pytest
 
 from tests.factories import PASSWORD
 from tests.system.server import Server, send_at_once
 
 
-def register(server: Server, username: str) -> dict[str, str]:
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+def register(client: httpx.Client, username: str) -> dict[str, str]:
     """Register a user, and return the form to log in.
 
     Other tests use this server too: take a name that they don't use, as it may be throttled.
     """
     account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
-    httpx.post(f"{server.url}/auth/register", json=account).raise_for_status()
+    client.post("/auth/register", json=account).raise_for_status()
     return {"username": username, "password": PASSWORD}
 
 
-def test_guesses_at_once_are_throttled(server: Server) -> None:
-    login = register(server, "guessed")
+def test_guesses_at_once_are_throttled(client: httpx.Client) -> None:
+    login = register(client, "guessed")
     guesses = [
         {"method": "POST", "url": "/auth/token", "data": login | {"password": f"guess {n}"}}
         for n in range(50)
     ]
 
-    with httpx.Client(base_url=server.url, timeout=30) as client:
-        responses = send_at_once([client], guesses)
+    responses = send_at_once([client], guesses)
 
     statuses = Counter(response.status_code for response in responses)
     assert statuses.keys() == {401, 429}
@@ -48,12 +55,14 @@ def abandon_login(server: Server, username: str) -> None:
         connection.sendall(request.encode())
 
 
-def test_no_password_is_verified_for_clients_that_are_gone(server: Server) -> None:
-    login = register(server, "waiting")
+def test_no_password_is_verified_for_clients_that_are_gone(
+    client: httpx.Client, server: Server
+) -> None:
+    login = register(client, "waiting")
 
     for n in range(60):
         abandon_login(server, f"nobody{n}")
-    response = httpx.post(f"{server.url}/auth/token", data=login, timeout=30)
+    response = client.post("/auth/token", data=login)
 
     assert response.status_code == 200
     # A few were verified before the server noticed that their clients were gone.

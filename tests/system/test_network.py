@@ -58,10 +58,8 @@ def cluster() -> Iterator[Cluster]:
 def author(cluster: Cluster) -> Iterator[httpx.Client]:
     """Send requests with the token of a user, and wait no longer than the app may take: 5 s."""
     account = {"username": "author", "email": "author@example.com", "password": PASSWORD}
-    with (
-        running_server(cluster.url) as server,
-        httpx.Client(base_url=server.url, timeout=5) as client,
-    ):
+    with running_server(cluster.url) as server, server.client() as client:
+        client.timeout = 5
         client.post("/auth/register", json=account)
         token = client.post("/auth/token", data=account).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

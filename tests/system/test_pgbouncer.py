@@ -42,7 +42,7 @@ def server(cluster: Cluster) -> Iterator[Server]:
 def client(server: Server) -> Iterator[httpx.Client]:
     """Send requests with the token of a new user."""
     account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with server.client() as client:
         client.post("/auth/register", json=account)
         form = {"username": "alice", "password": PASSWORD}
         token = client.post("/auth/token", data=form).json()["access_token"]

@@ -23,10 +23,8 @@ from tests.system.server import Server, bearer, running_server, send_at_once
 
 @pytest.fixture
 def clients(servers: list[Server]) -> Iterator[list[httpx.Client]]:
-    # Without `verify`, a client loads no certificates, which takes longer than some of the tests.
-    starting = [httpx.Client(base_url=server.url, timeout=30, verify=False) for server in servers]
     with ExitStack() as stack:
-        yield [stack.enter_context(client) for client in starting]
+        yield [stack.enter_context(server.client()) for server in servers]
 
 
 @pytest.fixture
@@ -157,7 +155,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) 
         upgrade(url)
         with (
             running_server(url) as server,
-            httpx.Client(base_url=server.url) as client,
+            server.client() as client,
             ThreadPoolExecutor(8) as threads,
         ):
             client.request(**registration("author", "author@example.com"))
