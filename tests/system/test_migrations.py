@@ -143,6 +143,15 @@ def test_starting_again_needs_no_alembic(database_url: str) -> None:
     assert process.wait(60) == 0
 
 
+def test_database_of_a_later_release_is_refused(engine: Engine) -> None:
+    upgrade_database()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+
+    with pytest.raises(RuntimeError, match="the database is of a newer release: revision later"):
+        upgrade_database()
+
+
 def test_database_is_up_to_date_after_branches_were_joined(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

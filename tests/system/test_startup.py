@@ -8,10 +8,10 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 from pydantic import RedisDsn
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 
 from app.config import Settings, load_settings
-from tests.databases import new_database, new_engine, upgrade
+from tests.databases import new_database, new_engine
 from tests.system.migrations import ROOT, copy_app, write_migration
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -32,18 +32,8 @@ def new_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def newer_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Make a database of a newer release."""
-    with new_database(tmp_path_factory.mktemp("newer")) as url:
-        upgrade(url)
-        with new_engine(url) as engine, engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
-        yield url
-
-
-@pytest.fixture(scope="module")
 def refusals(
-    tmp_path_factory: pytest.TempPathFactory, new_url: str, newer_url: str
+    tmp_path_factory: pytest.TempPathFactory, new_url: str
 ) -> Iterator[dict[str, Popen[str]]]:
     """Start all servers that can't start at once, as each takes a second or more."""
     failing = copy_app(tmp_path_factory.mktemp("failing"))
@@ -63,7 +53,6 @@ def refusals(
     processes = {
         "no key, two workers": start(*TWO_WORKERS, SECRET_KEY=""),
         "no directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
-        "database of a newer release": start(DATABASE_URL=newer_url),
         "failing migration": start(app=failing, DATABASE_URL=new_url),
         "two newest migrations": start(app=branched, DATABASE_URL=new_url),
     }
@@ -80,7 +69,6 @@ def refusals(
         # because its workers end with 3.
         ("no key, two workers", 0, "SECRET_KEY needs at least 32 bytes"),
         ("no directory", 3, "unable to open database file"),
-        ("database of a newer release", 3, "the database is of a newer release: revision later"),
         ("failing migration", 3, "nonsense"),
         ("two newest migrations", 3, "Multiple head revisions are present"),
     ],
