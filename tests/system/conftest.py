@@ -1,8 +1,14 @@
-"""Two servers that all tests share which need one, as starting a server takes a second."""
+"""Servers that tests share, and processes that take a second or more.
 
+All that a run needs are started at its first test of this directory. They get ready while other
+tests run, as these use only one core.
+"""
+
+import os
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 from sqlalchemy import Engine
@@ -10,7 +16,18 @@ from sqlmodel import Session, delete
 
 from app.models import User
 from tests.databases import new_database, new_engine, upgrade
-from tests.system.server import Server, running_server
+from tests.system.migrations import ROOT, copy_app, write_migration
+from tests.system.server import Server, starting_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def start_early(request: pytest.FixtureRequest) -> None:
+    """Start the processes that the tests of this run will wait for."""
+    tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    needed = {name for test in tests for name in test.fixturenames}
+    for fixture in ("running_servers", "refusals"):
+        if fixture in needed:
+            request.getfixturevalue(fixture)
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +40,10 @@ def servers_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def running_servers(servers_url: str) -> Iterator[list[Server]]:
-    """Start two servers at once, and stop them at once."""
-    starting = [running_server(servers_url) for _ in range(2)]
-    with ExitStack() as stack, ThreadPoolExecutor() as threads:
-        servers = list(threads.map(stack.enter_context, starting))
-        yield servers
-        for server in servers:
-            server.process.terminate()
+    """Start two servers, and stop them at once."""
+    with starting_server(servers_url) as one, starting_server(servers_url) as other:
+        yield [one, other]
+        one.process.terminate()
 
 
 @pytest.fixture
@@ -41,6 +55,8 @@ def servers_engine(servers_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def servers(running_servers: list[Server], servers_engine: Engine) -> Iterator[list[Server]]:
     """Share two servers on one database, and leave it empty."""
+    for server in running_servers:
+        server.wait_until_started()
     yield running_servers
     with Session(servers_engine) as session:
         session.exec(delete(User))  # The posts go with their users.
@@ -50,3 +66,42 @@ def servers(running_servers: list[Server], servers_engine: Engine) -> Iterator[l
 @pytest.fixture
 def server(servers: list[Server]) -> Server:
     return servers[0]
+
+
+@pytest.fixture(scope="session")
+def refused_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make an empty database, for servers that can't migrate it."""
+    with new_database(tmp_path_factory.mktemp("refused")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def refusals(
+    tmp_path_factory: pytest.TempPathFactory, refused_url: str
+) -> Iterator[dict[str, Popen[str]]]:
+    """Start servers that can't start."""
+    failing = copy_app(tmp_path_factory.mktemp("failing"))
+    create, fail = "CREATE TABLE scratch (id INTEGER)", "SELECT nonsense FROM users"
+    write_migration(failing, "bad", f"op.execute('{create}'); op.execute('{fail}')")
+    branched = copy_app(tmp_path_factory.mktemp("branched"))
+    write_migration(branched, "one", "pass")
+    write_migration(branched, "two", "pass")
+    directory = tmp_path_factory.mktemp("no settings")
+
+    def start(*options: str, app: Path = ROOT, **settings: str) -> Popen[str]:
+        server = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"]
+        command = [*server, "--app-dir", str(app), *options]
+        environment = os.environ | settings
+        return Popen(command, env=environment, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True)
+
+    workers = ["--workers", "2", "--timeout-worker-healthcheck", "1"]
+    processes = {
+        "no key, two workers": start(*workers, SECRET_KEY=""),
+        "no directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
+        "failing migration": start(app=failing, DATABASE_URL=refused_url),
+        "two newest migrations": start(app=branched, DATABASE_URL=refused_url),
+    }
+    yield processes
+    for process in processes.values():
+        process.kill()
+        process.communicate()

@@ -34,13 +34,19 @@ class Server:
         self.log.seek(0)
         return self.log.read()
 
+    def wait_until_started(self) -> None:
+        while not self.url:
+            assert self.process.poll() is None, self.read_log()
+            time.sleep(0.01)
+            self.url = "".join(re.findall(r"running on (http://[\d.:]+)", self.read_log()))
+
     def client(self) -> httpx.Client:
         """Make a client that loads no certificates, as that takes longer than most requests."""
         return httpx.Client(base_url=self.url, timeout=30, verify=False)
 
 
 @contextmanager
-def running_server(database_url: str, **settings: str) -> Iterator[Server]:
+def starting_server(database_url: str, **settings: str) -> Iterator[Server]:
     """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests."""
     environment = os.environ | {"DATABASE_URL": database_url} | settings
     with (
@@ -48,17 +54,20 @@ def running_server(database_url: str, **settings: str) -> Iterator[Server]:
         TemporaryFile("a+") as log,
         Popen(SERVE, env=environment, stdout=log, stderr=STDOUT) as process,
     ):
-        server = Server(process, log)
         try:
-            while not server.url:
-                assert process.poll() is None, server.read_log()
-                time.sleep(0.01)
-                server.url = "".join(re.findall(r"running on (http://[\d.:]+)", server.read_log()))
-            yield server
+            yield Server(process, log)
             process.terminate()
             process.wait(10)
         finally:
             process.kill()
+
+
+@contextmanager
+def running_server(database_url: str, **settings: str) -> Iterator[Server]:
+    """Start a server, and wait until it serves requests."""
+    with starting_server(database_url, **settings) as server:
+        server.wait_until_started()
+        yield server
 
 
 def bearer(user: User) -> dict[str, str]:

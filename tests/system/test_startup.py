@@ -1,65 +1,22 @@
 """What stops the start, and how settings are read. Messages show no value of a setting."""
 
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE, STDOUT, Popen
+from subprocess import Popen
 
 import pytest
 from pydantic import RedisDsn
 from sqlalchemy import inspect
 
 from app.config import Settings, load_settings
-from tests.databases import new_database, new_engine
-from tests.system.migrations import ROOT, copy_app, write_migration
+from tests.databases import new_engine
 
 KEY = "0123456789abcdef0123456789abcdef"
-TWO_WORKERS = ["--workers", "2", "--timeout-worker-healthcheck", "1"]
 
 
 @pytest.fixture(autouse=True)
 def directory_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def new_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Make an empty database, which stays empty as no server can start."""
-    with new_database(tmp_path_factory.mktemp("new")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def refusals(
-    tmp_path_factory: pytest.TempPathFactory, new_url: str
-) -> Iterator[dict[str, Popen[str]]]:
-    """Start all servers that can't start at once, as each takes a second or more."""
-    failing = copy_app(tmp_path_factory.mktemp("failing"))
-    create, fail = "CREATE TABLE scratch (id INTEGER)", "SELECT nonsense FROM users"
-    write_migration(failing, "bad", f"op.execute('{create}'); op.execute('{fail}')")
-    branched = copy_app(tmp_path_factory.mktemp("branched"))
-    write_migration(branched, "one", "pass")
-    write_migration(branched, "two", "pass")
-    directory = tmp_path_factory.mktemp("no settings")
-
-    def start(*options: str, app: Path = ROOT, **settings: str) -> Popen[str]:
-        server = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"]
-        command = [*server, "--app-dir", str(app), *options]
-        environment = os.environ | settings
-        return Popen(command, env=environment, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True)
-
-    processes = {
-        "no key, two workers": start(*TWO_WORKERS, SECRET_KEY=""),
-        "no directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
-        "failing migration": start(app=failing, DATABASE_URL=new_url),
-        "two newest migrations": start(app=branched, DATABASE_URL=new_url),
-    }
-    yield processes
-    for process in processes.values():
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -84,10 +41,12 @@ def test_server_that_cannot_start_says_why_and_stops(
     assert "Traceback" not in output
 
 
-def test_failing_migration_changes_nothing(refusals: dict[str, Popen[str]], new_url: str) -> None:
+def test_failing_migration_changes_nothing(
+    refusals: dict[str, Popen[str]], refused_url: str
+) -> None:
     refusals["failing migration"].wait(60)
 
-    with new_engine(new_url) as engine:
+    with new_engine(refused_url) as engine:
         assert inspect(engine).get_table_names() == []
 
 
