@@ -117,12 +117,12 @@ def client_address(request: Request) -> str:
 
 
 def limit_logins(form: LoginForm, request: Request) -> None:
-    """Raise TooManyFailedAttempts if too many logins have failed in the last minute."""
+    """Raise TooManyFailures if too many logins have failed in the last minute."""
     address = client_address(request)
     by_name = too_many_failures(FAILURES_BY_NAME, address, form.username.lower())
     if by_name or too_many_failures(FAILURES_BY_ADDRESS, address):
         logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailedAttempts
+        raise errors.TooManyFailures
 
 
 def count_failed_login(form: LoginForm, request: Request, user: User | None) -> None:
@@ -134,10 +134,10 @@ def count_failed_login(form: LoginForm, request: Request, user: User | None) -> 
 
 
 def limit_password_changes(user: User) -> None:
-    """Raise TooManyFailedAttempts if the current password was wrong too often."""
+    """Raise TooManyFailures if the current password was wrong too often."""
     if too_many_failures(FAILURES_BY_USER, str(user.id)):
         logger.warning("Throttled a change of password for user %s", user.id)
-        raise errors.TooManyFailedAttempts
+        raise errors.TooManyFailures
 
 
 def count_failed_password_change(user: User, request: Request) -> None:

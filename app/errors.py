@@ -94,7 +94,7 @@ class BodyTooLarge(ApiError):  # FastAPI raises it where there is a body.
     detail = "Content Too Large"
 
 
-class TooManyFailedAttempts(ApiError):
+class TooManyFailures(ApiError):
     status_code = 429
     detail = "Too many failed attempts"
     headers = {"Retry-After": "60"}

@@ -49,9 +49,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
 @router.post(
     "/token",
     dependencies=[HashingSlot],
-    responses=errors.document(
-        errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailedAttempts
-    ),
+    responses=errors.document(errors.UnreadableBody, errors.IncorrectLogin, errors.TooManyFailures),
 )
 def log_in(
     form: Annotated[LoginForm, Form()], request: Request, session: SessionDep, response: Response

@@ -47,10 +47,7 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     status_code=204,
     dependencies=[HashingSlot],
     responses=errors.document(
-        errors.UnreadableBody,
-        errors.IncorrectPassword,
-        errors.Conflict,
-        errors.TooManyFailedAttempts,
+        errors.UnreadableBody, errors.IncorrectPassword, errors.Conflict, errors.TooManyFailures
     ),
 )
 def update_password(
