@@ -16,7 +16,7 @@ from tests.system.postgres import (
     needs_postgres_server,
     new_cluster,
 )
-from tests.system.server import running_server
+from tests.system.server import running_server, send_at_once
 
 
 def can_drop_packets() -> bool:
@@ -70,9 +70,11 @@ def test_requests_are_given_up_while_packets_are_dropped(
     author: httpx.Client, cluster: Cluster
 ) -> None:
     with dropping_packets(cluster.port):
-        # The first finds out that its connection is dead, and the second can't make a new one.
-        reading = author.get("/posts")
-        writing = author.post("/posts", json=POST)
+        # One finds out that its connection is dead, and the other can't make a new one.
+        reading, writing = send_at_once(
+            [author],
+            [{"method": "GET", "url": "/posts"}, {"method": "POST", "url": "/posts", "json": POST}],
+        )
     after = author.post("/posts", json=POST)
 
     assert [reading.status_code, writing.status_code] == [503, 503]
