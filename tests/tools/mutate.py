@@ -30,8 +30,8 @@ EQUIVALENT = {
 }
 
 NOT_COPIED = (".git", ".venv", ".env", ".*_cache", ".hypothesis", "__pycache__", "*.db*")
-PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-o", "junit_family=xunit1"]
-PYTEST += ["-p", "no:randomly", "-p", "no:cacheprovider", "--basetemp=.tmp"]
+PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "--basetemp=.tmp"]
+PYTEST += ["-p", "no:randomly", "-p", "no:cacheprovider"]
 
 OPERATORS: list[type] = [ast.And, ast.Eq, ast.Lt, ast.Gt, ast.Is, ast.In, ast.Add]
 REPLACEMENTS: list[type] = [ast.Or, ast.NotEq, ast.LtE, ast.GtE, ast.IsNot, ast.NotIn, ast.Sub]
@@ -200,7 +200,7 @@ async def find_unnoticed(faults: list[Fault], copies: list[Path]) -> list[Fault]
             sys.exit(f"A test fails without a fault:\n{(copy / 'output.txt').read_text()}")
     seconds: dict[str, float] = defaultdict(float)
     for case in ElementTree.parse(copies[0] / "report.xml").iter("testcase"):
-        seconds[case.attrib["file"]] += float(case.attrib["time"])
+        seconds[case.attrib["classname"].replace(".", "/") + ".py"] += float(case.attrib["time"])
     limit = 3 * sum(seconds.values()) + 30  # pytest needs time to start.
     test_files = sorted(seconds, key=lambda name: ("/system/" in name, seconds[name]))
     # Python could run an old compiled file if the new source has the same size and time.
