@@ -15,17 +15,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 from sqlmodel import Session, select
 
-from app import errors
+from app import errors, security
 from app.database import SessionDep, lock_users
 from app.models import MAX_ID, Id, LoginForm, Post, User
-from app.security import (
-    FAILURES_BY_ADDRESS,
-    FAILURES_BY_NAME,
-    FAILURES_BY_USER,
-    count_failure,
-    read_token,
-    too_many_failures,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +28,7 @@ oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 def get_current_user(
     token: Annotated[str | None, Depends(oauth2_scheme)], session: SessionDep
 ) -> User:
-    claims = read_token(token or "")
+    claims = security.read_token(token or "")
     if claims is None:
         raise errors.InvalidToken
     user = session.get(User, claims.sub)
@@ -119,8 +111,8 @@ def client_address(request: Request) -> str:
 def limit_logins(form: LoginForm, request: Request) -> None:
     """Raise TooManyFailures if too many logins have failed in the last minute."""
     address = client_address(request)
-    by_name = too_many_failures(FAILURES_BY_NAME, address, form.username.lower())
-    if by_name or too_many_failures(FAILURES_BY_ADDRESS, address):
+    by_name = security.too_many_failures(security.FAILURES_BY_NAME, address, form.username.lower())
+    if by_name or security.too_many_failures(security.FAILURES_BY_ADDRESS, address):
         logger.warning("Throttled a login from %s", address)
         raise errors.TooManyFailures
 
@@ -129,13 +121,13 @@ def count_failed_login(form: LoginForm, request: Request, user: User | None) -> 
     address = client_address(request)
     # Don't log the name: people type their password there by mistake.
     logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-    count_failure(FAILURES_BY_NAME, address, form.username.lower())
-    count_failure(FAILURES_BY_ADDRESS, address)
+    security.count_failure(security.FAILURES_BY_NAME, address, form.username.lower())
+    security.count_failure(security.FAILURES_BY_ADDRESS, address)
 
 
 def limit_password_changes(user: User) -> None:
     """Raise TooManyFailures if the current password was wrong too often."""
-    if too_many_failures(FAILURES_BY_USER, str(user.id)):
+    if security.too_many_failures(security.FAILURES_BY_USER, str(user.id)):
         logger.warning("Throttled a change of password for user %s", user.id)
         raise errors.TooManyFailures
 
@@ -143,7 +135,7 @@ def limit_password_changes(user: User) -> None:
 def count_failed_password_change(user: User, request: Request) -> None:
     address = client_address(request)
     logger.warning("Refused a new password from %s for user %s", address, user.id)
-    count_failure(FAILURES_BY_USER, str(user.id))
+    security.count_failure(security.FAILURES_BY_USER, str(user.id))
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
