@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import sqlite
 from app.database import POOL_SIZE
+from app.database import engine as app_engine
 
 
 def new_sqlite_engine(directory: Path) -> Engine:
@@ -32,6 +33,10 @@ def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object)
         assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
 
     engine.dispose()
+
+
+def test_pool_of_the_app_has_five_connections() -> None:
+    assert app_engine.pool.status().startswith("Pool size: 5 ")
 
 
 def test_pool_on_sqlite_never_grows() -> None:

@@ -1,5 +1,7 @@
 """Failed logins that several processes count together in Redis, and what happens without it."""
 
+from uuid import uuid4
+
 import pytest
 from fastapi.testclient import TestClient
 from limits.storage import RedisStorage
@@ -7,7 +9,7 @@ from limits.storage import RedisStorage
 from app import security
 from app.models import User
 from app.security import build_limiter
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 
 pytest.importorskip("redis", reason="needs the extra redis")
 
@@ -18,17 +20,19 @@ WRONG_LOGIN = {"username": "user", "password": "wrong password"}
 
 @pytest.mark.skipif(not build_limiter(REDIS).storage.check(), reason="needs Redis")
 def test_processes_count_failures_together_in_redis(
-    client: TestClient, user: User, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Other runs of the tests may use this Redis at the same time.
+    user = UserFactory.create(username=uuid4().hex)
     here, elsewhere = build_limiter(REDIS), build_limiter(REDIS)
     monkeypatch.setattr(security, "failure_limiter", here)
     for _ in range(10):
-        client.post("/auth/token", data=WRONG_LOGIN)
+        client.post("/auth/token", data=WRONG_LOGIN | {"username": user.username})
     monkeypatch.setattr(security, "failure_limiter", elsewhere)
 
-    response = client.post("/auth/token", data=LOGIN)
+    response = client.post("/auth/token", data=LOGIN | {"username": user.username})
 
-    here.clear(security.FAILURES_BY_NAME, "unknown", "user")
+    here.clear(security.FAILURES_BY_NAME, "unknown", user.username)
     here.clear(security.FAILURES_BY_ADDRESS, "unknown")
     assert response.status_code == 429
 
