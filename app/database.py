@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, inspect
 from sqlmodel import Session
@@ -25,7 +25,10 @@ MIGRATION_LOCK = 7_305_806_210  # Any number that nothing else in the same datab
 engine = build_engine(settings.database_url, POOL_SIZE)
 
 
-async def get_session() -> AsyncIterator[Session]:
+async def get_session(request: Request) -> AsyncIterator[Session]:
+    if await request.is_disconnected():
+        # The client gave up while it waited for its turn. Serving it would only delay others.
+        raise HTTPException(499, "The client closed the connection")  # For the access log.
     # Without `expire_on_commit`, an endpoint can return what it has just committed.
     session = Session(engine, expire_on_commit=False)
     try:

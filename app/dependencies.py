@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
@@ -138,19 +138,16 @@ def count_failed_password_change(user: User, request: Request) -> None:
     security.count_failure(security.FAILURES_BY_USER, str(user.id))
 
 
-async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
+async def take_hashing_slot() -> AsyncIterator[None]:
     """Hold one of the HASHING_SLOTS. FastAPI waits for a free one before it calls this."""
-    if await request.is_disconnected():
-        # The client has given up. Hashing now would only delay others.
-        raise HTTPException(499, "The client closed the connection")  # For the access log.
     yield
 
 
 # A hash keeps a core busy for about 25 ms, so only a few are made at once. Use it as
 # `dependencies=[HashingSlot]`: these run first, so requests that wait for a slot don't hold a
-# database connection.
+# database connection. As with the session, a client that reads its response slowly holds no slot.
 HASHING_SLOTS = 2
-HashingSlot = Depends(take_hashing_slot, max_concurrency=HASHING_SLOTS)
+HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
 
 class Page(BaseModel):

@@ -1,6 +1,6 @@
 """How many statements the app sends, how long it keeps a connection, and which indexes it uses."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import Engine, event
 from sqlmodel import Session
 from starlette.types import Message, Receive, Scope, Send
 
+from app.dependencies import take_hashing_slot
 from app.main import app
 from app.models import User
 from tests.factories import PASSWORD, PostFactory, UserFactory
@@ -64,12 +65,7 @@ def test_no_operation_reads_the_same_row_twice(
     assert [query for query in queries if queries.count(query) > 1] == []
 
 
-def test_connection_is_given_back_before_the_response_is_sent(engine: Engine) -> None:
-    steps: list[str] = []
-
-    def connection_given_back(_: object, __: object) -> None:
-        steps.append("connection given back")
-
+def client_that_notes_what_is_sent(steps: list[str]) -> TestClient:
     async def observed_app(scope: Scope, receive: Receive, send: Send) -> None:
         async def observed_send(message: Message) -> None:
             steps.append(message["type"])
@@ -77,11 +73,35 @@ def test_connection_is_given_back_before_the_response_is_sent(engine: Engine) ->
 
         await app(scope, receive, observed_send)
 
+    return TestClient(observed_app)
+
+
+def test_connection_is_given_back_before_the_response_is_sent(engine: Engine) -> None:
+    steps: list[str] = []
+
+    def connection_given_back(_: object, __: object) -> None:
+        steps.append("connection given back")
+
     event.listen(engine, "checkin", connection_given_back)
-    TestClient(observed_app).get("/posts")
+    client_that_notes_what_is_sent(steps).get("/posts")
     event.remove(engine, "checkin", connection_given_back)
 
     assert steps == ["connection given back", "http.response.start", "http.response.body"]
+
+
+def test_hashing_slot_is_given_back_before_the_response_is_sent(user: User) -> None:
+    """Otherwise two clients that don't read their responses could lock everyone out."""
+    steps: list[str] = []
+
+    async def observed_slot() -> AsyncIterator[None]:
+        yield
+        steps.append("slot given back")
+
+    app.dependency_overrides[take_hashing_slot] = observed_slot
+    client = client_that_notes_what_is_sent(steps)
+    client.post("/auth/token", data={"username": user.username, "password": PASSWORD})
+
+    assert steps == ["slot given back", "http.response.start", "http.response.body"]
 
 
 def explain(statement: Statement, session: Session) -> str:
