@@ -27,7 +27,7 @@ class ApiError(HTTPException):
         super().__init__(self.status_code, self.detail, self.headers)
 
 
-class UnreadableBody(ApiError):  # FastAPI raises it where there is a body.
+class UnreadableBody(ApiError):  # FastAPI raises it, so document it wherever there is a body.
     status_code = 400
     detail = "There was an error parsing the body"
 
@@ -89,7 +89,7 @@ class Conflict(ApiError):  # `handle_conflict` responds with it.
     detail = "Conflicts with the current data"
 
 
-class BodyTooLarge(ApiError):  # FastAPI raises it where there is a body.
+class BodyTooLarge(ApiError):  # FastAPI raises it, so document it wherever there is a body.
     status_code = 413
     detail = "Content Too Large"
 

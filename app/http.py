@@ -26,6 +26,9 @@ class HttpRules:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
+        # With this header, a body that is too large is refused in plain text. Without it, the body
+        # is measured while it is read, and the 413 is JSON, like all errors.
+        scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-length"]
         if scope["method"] == "HEAD":
             # The app handles it as a GET, and the server leaves out the body.
             scope = {**scope, "method": "GET"}

@@ -42,7 +42,7 @@ def test_body_with_one_byte_more_is_too_large(
     response = send(admin_client, operation, user, PostFactory.create(), content=body, headers=JSON)
 
     assert response.status_code == 413
-    assert response.text == "Content Too Large"
+    assert response.json() == {"detail": "Content Too Large"}
 
 
 def test_login_of_the_greatest_size_is_read(client: TestClient, user: User) -> None:

@@ -39,7 +39,11 @@ def list_users(
     "/{user_id}",
     response_model=UserPublic,
     responses=errors.document(
-        errors.UnreadableBody, errors.UserNotFound, errors.LastAdmin, errors.Conflict
+        errors.UnreadableBody,
+        errors.BodyTooLarge,
+        errors.UserNotFound,
+        errors.LastAdmin,
+        errors.Conflict,
     ),
 )
 def update_user(

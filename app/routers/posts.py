@@ -25,7 +25,9 @@ posts = SQLModel.metadata.tables["posts"]
     "",
     response_model=PostPublic,
     status_code=201,
-    responses=errors.document(errors.UnreadableBody, errors.InvalidToken, errors.Conflict),
+    responses=errors.document(
+        errors.UnreadableBody, errors.BodyTooLarge, errors.InvalidToken, errors.Conflict
+    ),
 )
 def create_post(
     post_in: PostCreate,
@@ -75,6 +77,7 @@ async def read_post(post: RequestedPost) -> Post:
     response_model=PostPublic,
     responses=errors.document(
         errors.UnreadableBody,
+        errors.BodyTooLarge,
         errors.InvalidToken,
         errors.NotYourPostToUpdate,
         errors.PostNotFound,
