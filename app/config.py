@@ -1,5 +1,6 @@
 """Settings, read from the environment and from `.env`."""
 
+import re
 import secrets
 import sys
 from importlib.util import find_spec
@@ -7,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, RedisDsn, SecretBytes, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 KEY_BYTES = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
@@ -27,8 +28,7 @@ class Settings(BaseSettings):
     rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    # `*`, or origins such as https://example.com, separated by commas.
-    cors_origins: str = Field(default="", pattern=r"^((\*|https?://[^/,\s]+)\s*(,\s*|$))*$")
+    cors_origins: str = ""
 
     @field_validator("secret_key")
     @classmethod
@@ -51,22 +51,39 @@ class Settings(BaseSettings):
                 "is not a database URL; several hosts are written as "
                 "postgresql://USER@/NAME?host=HOST1:PORT1&host=HOST2:PORT2"
             ) from None
-        if url.drivername == "sqlite" and url.database not in (None, "", ":memory:"):
+        is_file = url.database not in (None, "", ":memory:") and not url.query
+        if url.drivername == "sqlite" and is_file:
             return value
         if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+        if url.host and "@" in url.host:
+            # Without this, the message that the host can't be found shows the rest of the password.
+            raise ValueError("has an @ in the password; write it as %40")
         if url.host and "host" in url.query:
             # SQLAlchemy would silently ignore the host before the `?`.
             raise ValueError("names a host before and after `?`; put all of them after it")
         if not find_spec("psycopg"):
             raise ValueError("needs the PostgreSQL driver; install it: uv sync --extra postgres")
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        url = url.set(drivername="postgresql+psycopg")
+        try:
+            create_engine(url)  # It doesn't connect, but it reads what follows the `?`.
+        except (ArgumentError, ValueError):
+            raise ValueError("has hosts or ports that can't be read") from None
+        return url.render_as_string(hide_password=False)
 
     @field_validator("rate_limit_storage_uri")
     @classmethod
     def check_redis_is_installed(cls, value: str | RedisDsn) -> str | RedisDsn:
         if value != "memory://" and not find_spec("redis"):
             raise ValueError("needs the Redis client; install it: uv sync --extra redis")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def check_cors_origins(cls, value: str) -> str:
+        for origin in value.replace(",", " ").split():
+            if not re.fullmatch(r"\*|https?://[^/\s]+", origin):
+                raise ValueError("must be * or origins such as https://example.com, with commas")
         return value
 
 

@@ -98,9 +98,9 @@ def is_up_to_date() -> bool:
             current = set(rows.scalars())
 
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
-    revisions = set(re.findall(r"^revision = \W(\w+)", scripts, re.MULTILINE))
+    revisions = set(re.findall(r"^revision.*?= \W(\w+)", scripts, re.MULTILINE))
     heads = set(revisions)
-    for predecessors in re.findall("down_revision = (.*)", scripts):
+    for predecessors in re.findall("down_revision.*?= (.*)", scripts):
         # Usually one, but several in a script that joins branches.
         heads -= set(re.findall(r"\w+", predecessors))
     if unknown := current - revisions:

@@ -67,7 +67,7 @@ Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
 Email = Annotated[
     str, Field(max_length=120), AfterValidator(normalize_email), WithJsonSchema(EMAIL_SCHEMA)
 ]
-Password = Annotated[str, text_rules(0, 128, rf"^[^{CONTROLS}]*$")]
+Password = Annotated[str, text_rules(1, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
 # The white space around a title and a content is stripped, and the rest must not be empty.
 TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
@@ -157,7 +157,7 @@ class User(UserBase, TableBase, table=True):
     @classmethod
     def username_equals(cls, username: str) -> ColumnElement[bool]:
         """Return the condition for a query, regardless of case."""
-        return func.lower(col(cls.username)) == username.lower()
+        return func.lower(col(cls.username)) == func.lower(username)
 
 
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
@@ -167,7 +167,9 @@ class LoginForm(RequestBody):
     """The password form of OAuth2."""
 
     # RFC 6749, section 3.2: unknown fields have to be ignored.
-    model_config = {"extra": "ignore"}
+    model_config = {"extra": "ignore"} | example(
+        username="alice", password="correct horse battery staple"
+    )
     grant_type: Literal["password"] = "password"
     username: Username
     password: Password

@@ -21,7 +21,12 @@ CONNECT_ARGS = {
     # Behind PgBouncer, many clients share one server connection, and would mix up their prepared
     # statements.
     "prepare_threshold": None,
+    "client_encoding": "utf8",
 }
+
+# PostgreSQL's default, which a server can change. Whoever waited for a lock has to see what was
+# committed meanwhile.
+ISOLATION_LEVEL = "READ COMMITTED"
 
 T = TypeVar("T")
 
@@ -52,6 +57,7 @@ def build_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
+        isolation_level=ISOLATION_LEVEL,
         connect_args=CONNECT_ARGS,
         hide_parameters=True,
     )
@@ -62,7 +68,9 @@ def build_engine(url: str, pool_size: int) -> Engine:
 
 def build_migration_engine(url: str) -> Engine:
     """Make an engine that waits as long as a statement takes."""
-    return create_engine(url, poolclass=NullPool, connect_args=CONNECT_ARGS)
+    return create_engine(
+        url, poolclass=NullPool, isolation_level=ISOLATION_LEVEL, connect_args=CONNECT_ARGS
+    )
 
 
 def connect(

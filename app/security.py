@@ -9,7 +9,7 @@ from typing import Annotated
 
 import jwt
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import storage_from_string
@@ -40,7 +40,7 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, hashed_password: str) -> bool:
     try:
         return hasher.verify(hashed_password, password)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, ValueError):  # A ValueError if it isn't a hash of Argon2.
         return False
 
 
@@ -72,7 +72,8 @@ def read_token(token: str) -> Claims | None:
             token,
             settings.secret_key.get_secret_value(),
             algorithms=["HS256"],
-            options={"require": ["iat", "exp"]},  # `Claims` checks the others.
+            # `Claims` checks the others. The clock of the host that issued it may be ahead of ours.
+            options={"require": ["iat", "exp"], "verify_iat": False},
         )
         return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):
@@ -86,9 +87,9 @@ FAILURES_BY_USER = RateLimitItemPerMinute(10, namespace="user")
 
 
 def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
-    """Count in Redis, or in memory, which ignores the timeouts."""
+    """Count in Redis, or in memory, which ignores the timeouts (in seconds)."""
     storage = storage_from_string(
-        storage_uri, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
+        storage_uri, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
     )
     return FixedWindowRateLimiter(storage)
 

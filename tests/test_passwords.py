@@ -59,8 +59,11 @@ def test_login_compares_all_characters_of_a_long_password(client: TestClient) ->
     assert right.status_code == 200
 
 
-def test_login_is_refused_when_the_hash_has_another_format(client: TestClient) -> None:
-    UserFactory.create(username="user", hashed_password="$2b$12$a-hash-of-bcrypt")
+@pytest.mark.parametrize("hashed_password", ["$2b$12$a-hash-of-bcrypt", "$argon2id$ä"])
+def test_login_is_refused_when_the_hash_has_another_format(
+    client: TestClient, hashed_password: str
+) -> None:
+    UserFactory.create(username="user", hashed_password=hashed_password)
 
     response = client.post("/auth/token", data=LOGIN)
 

@@ -152,12 +152,12 @@ def test_expired_token_is_refused(client: TestClient, user: User) -> None:
     assert response.status_code == 401
 
 
-def test_token_issued_in_the_future_is_refused(client: TestClient, user: User) -> None:
+def test_token_of_a_host_whose_clock_is_ahead_is_accepted(client: TestClient, user: User) -> None:
     later = datetime.now(UTC) + timedelta(seconds=30)
 
     response = read_account(client, sign(good_claims(user) | {"iat": later}))
 
-    assert response.status_code == 401
+    assert response.status_code == 200
 
 
 def test_new_account_starts_at_a_random_version(client: TestClient) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from app import sqlite
 from app.database import POOL_SIZE
 from app.database import engine as app_engine
+from tests.databases import TEST_DATABASE_URL, new_database
 
 
 def new_sqlite_engine(directory: Path) -> Engine:
@@ -60,7 +61,32 @@ def test_postgres_connection_suits_a_pooler_and_has_a_time_limit() -> None:
     pytest.importorskip("psycopg", reason="needs the extra postgres")
     from app import postgres  # noqa: PLC0415 - needs psycopg
 
-    assert postgres.CONNECT_ARGS == {"connect_timeout": 2, "prepare_threshold": None}
+    assert postgres.CONNECT_ARGS["connect_timeout"] == 2
+    assert postgres.CONNECT_ARGS["prepare_threshold"] is None
+
+
+@pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs PostgreSQL")
+def test_postgres_connection_does_not_depend_on_the_defaults_of_the_server(tmp_path: Path) -> None:
+    """With another isolation level, several first users become admins."""
+    from app import postgres  # noqa: PLC0415 - needs psycopg
+
+    with new_database(tmp_path) as url:
+        engine = postgres.build_engine(url, pool_size=1)
+        with engine.begin() as connection:
+            name = engine.url.database
+            for default in (
+                "default_transaction_isolation = serializable",
+                "client_encoding = latin1",
+            ):
+                connection.exec_driver_sql(f"ALTER DATABASE {name} SET {default}")
+        engine.dispose()
+
+        for engine in (postgres.build_engine(url, 1), postgres.build_migration_engine(url)):
+            with engine.connect() as connection:
+                isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
+                encoding = connection.exec_driver_sql("SHOW client_encoding").scalar()
+            engine.dispose()
+            assert (isolation, encoding) == ("read committed", "UTF8")
 
 
 def test_values_stay_out_of_the_log_when_a_statement_fails(tmp_path: Path) -> None:

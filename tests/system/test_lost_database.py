@@ -13,7 +13,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 from sqlmodel import Session, SQLModel, update
 
 from app import sqlite
-from app.database import POOL_SIZE
+from app.database import POOL_SIZE, lock_users
 from app.main import app
 from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
@@ -111,6 +111,16 @@ def test_service_that_can_only_read_is_not_healthy(client: TestClient, engine: E
     read_only.dispose()
     assert health.status_code == 503
     assert posts.status_code == 200
+
+
+@pytest.mark.skipif(not TEST_DATABASE_URL, reason="SQLite only locks the whole file")
+def test_service_is_healthy_while_users_are_locked(client: TestClient, engine: Engine) -> None:
+    """Deleting an account with many posts can keep the lock for two seconds."""
+    with Session(engine) as other:
+        lock_users(other)
+        response = client.get("/health")
+
+    assert response.status_code == 200
 
 
 class Proxy(ThreadingTCPServer):

@@ -176,8 +176,10 @@ def test_database_is_up_to_date_after_branches_were_joined(
     versions = tmp_path / "versions"
     versions.mkdir()
     (versions / "one.py").write_text("revision = 'one'\ndown_revision = None\n")
-    (versions / "two.py").write_text("revision = 'two'\ndown_revision = None\n")
-    (versions / "joined.py").write_text("revision = 'joined'\ndown_revision = ('one', 'two')\n")
+    (versions / "two.py").write_text("revision: str = 'two'\ndown_revision = None\n")
+    (versions / "joined.py").write_text(
+        "revision: str = 'joined'\ndown_revision: tuple[str, ...] = ('one', 'two')\n"
+    )
     monkeypatch.setattr("app.database.MIGRATIONS", tmp_path)
 
     assert is_up_to_date()
@@ -230,7 +232,8 @@ def test_commands_work_without_any_settings(tmp_path: Path) -> None:
     models = copy / "app/models.py"
     models.write_text(
         models.read_text().replace(
-            "    hashed_password: str\n", "    hashed_password: str\n    bio: str | None = None\n"
+            "    hashed_password: str\n",
+            "    hashed_password: str\n    scratch: str | None = None\n",
         )
     )
 
@@ -239,7 +242,7 @@ def test_commands_work_without_any_settings(tmp_path: Path) -> None:
     commands = """
 from alembic.config import main
 main(["upgrade", "head"])
-main(["revision", "--autogenerate", "-m", "Give users a bio"])
+main(["revision", "--autogenerate", "-m", "Add a column"])
 main(["history"])
 main(["upgrade", "head"])
 main(["check"])
@@ -253,6 +256,6 @@ main(["check"])
         check=True,
     )
 
-    assert "Give users a bio" in result.stdout
-    (script,) = copy.glob("app/migrations/versions/*_give_users_a_bio.py")
-    assert 'op.add_column("users", sa.Column("bio", sqlmodel.AutoString()' in script.read_text()
+    assert "Add a column" in result.stdout
+    (script,) = copy.glob("app/migrations/versions/*_add_a_column.py")
+    assert 'op.add_column("users", sa.Column("scratch", sqlmodel.AutoString()' in script.read_text()

@@ -58,6 +58,8 @@ def test_failing_migration_changes_nothing(
         ("DATABASE_URL", "mysql://root:hunter2@127.0.0.1/test"),
         ("DATABASE_URL", "postgresql+asyncpg://root:hunter2@127.0.0.1/test"),
         ("DATABASE_URL", "postgresql://root:hunter2@127.0.0.1:port/test"),
+        ("DATABASE_URL", "postgresql://root:hun@ter2@127.0.0.1/hunter2"),
+        ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2"),
         ("DATABASE_URL", "sqlite://?name=hunter2"),
         ("DATABASE_URL", "sqlite:///:memory:?name=hunter2"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
@@ -72,7 +74,7 @@ def test_failing_migration_changes_nothing(
         ("DATABASE_URL", "postgresql://hunter2@one/test?host=two"),
         ("CORS_ORIGINS", "hunter2"),
         ("CORS_ORIGINS", "https://example.com/hunter2"),
-        ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
+        ("CORS_ORIGINS", "https://example.com, hunter2.example.com"),
     ],
 )
 def test_wrong_setting_is_named_but_not_shown(
@@ -97,6 +99,7 @@ def test_wrong_setting_is_named_but_not_shown(
         ("app.db", "is not a database URL; several hosts are written as postgresql://"),
         ("mysql://root@127.0.0.1/test", "must be sqlite:///FILE or postgresql://"),
         ("sqlite:///", "must be sqlite:///FILE or postgresql://"),
+        ("postgresql://alice:p@ss@one/test", "has an @ in the password; write it as %40"),
     ],
 )
 def test_message_says_how_to_write_a_database_url(
@@ -184,6 +187,21 @@ def test_postgresql_means_psycopg(scheme: str) -> None:
         settings.database_url
         == "postgresql+psycopg://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
     )
+
+
+@pytest.mark.parametrize("hosts", ["host=one&port=hunter2", "host=one&host=two&port=1,2,3"])
+def test_postgres_hosts_that_cannot_be_read_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hosts: str
+) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://alice@/test?{hosts}")
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    message = capsys.readouterr().err
+    assert "DATABASE_URL has hosts or ports that can't be read" in message
+    assert "hunter2" not in message
 
 
 def test_redis_can_count_failed_logins() -> None:
