@@ -4,12 +4,11 @@ import logging
 import sqlite3
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import exc
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import SQLModel
 
@@ -84,7 +83,7 @@ class LastAdmin(ApiError):
     detail = "The last admin cannot be removed"
 
 
-class Conflict(ApiError):  # `handle_conflict` responds with it.
+class Conflict(ApiError):  # `handle_database_error` responds with it.
     status_code = 409
     detail = "Conflicts with the current data"
 
@@ -100,7 +99,7 @@ class TooManyFailures(ApiError):
     headers = {"Retry-After": "60"}
 
 
-class DatabaseUnavailable(ApiError):  # `handle_unavailable` responds with it.
+class DatabaseUnavailable(ApiError):  # `handle_database_error` responds with it.
     status_code = 503
     detail = "Database unavailable"
     headers = {"Retry-After": "5"}
@@ -132,43 +131,28 @@ def document(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-async def handle_invalid_request(_: Request, error: Exception) -> Response:
+async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
     """Say where and why, but never repeat what was sent: it may be a password."""
-    assert isinstance(error, RequestValidationError)
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
     return JSONResponse({"detail": reasons}, 422)
 
 
-async def handle_conflict(request: Request, error: Exception) -> Response:
-    logger.warning("The database refused a change: %r", error)
-    return await http_exception_handler(request, Conflict())
-
-
-async def handle_unavailable(request: Request, error: Exception) -> Response:
-    logger.error("Database unavailable: %r", error)
-    return await http_exception_handler(request, DatabaseUnavailable())
-
-
-async def handle_database_error(request: Request, error: Exception) -> Response:
-    """Respond with 503 if the database can't be reached. Anything else is a bug."""
-    assert isinstance(error, DBAPIError)
+async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
+    """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
+    if isinstance(error, (exc.IntegrityError, StaleDataError)):
+        logger.warning("The database refused a change: %r", error)
+        return await http_exception_handler(request, Conflict())
     # SQLite also raises an OperationalError for a mistake in a statement.
-    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+    driver_error = getattr(error, "orig", None)
+    if getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
         raise error
-    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
-        return await handle_unavailable(request, error)
-    raise error
+    is_lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    if is_lost or isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)):
+        logger.error("Database unavailable: %r", error)
+        return await http_exception_handler(request, DatabaseUnavailable())
+    raise error  # A bug.
 
 
 async def handle_bug(_: Request, __: Exception) -> Response:
     """Respond with 500, as JSON like all errors. The server logs the traceback."""
     return JSONResponse({"detail": "Internal Server Error"}, 500)
-
-
-def add_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(RequestValidationError, handle_invalid_request)
-    app.add_exception_handler(IntegrityError, handle_conflict)
-    app.add_exception_handler(StaleDataError, handle_conflict)
-    app.add_exception_handler(DBAPIError, handle_database_error)
-    app.add_exception_handler(PoolTimeoutError, handle_unavailable)
-    app.add_exception_handler(Exception, handle_bug)

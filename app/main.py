@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy import false
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,6 +55,12 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     lifespan=lifespan,
+    exception_handlers={
+        405: handle_wrong_method,
+        RequestValidationError: errors.handle_invalid_request,
+        SQLAlchemyError: errors.handle_database_error,
+        Exception: errors.handle_bug,
+    },
     # Behind a proxy with TLS, a redirect could send the client, and its password, to plain http.
     redirect_slashes=False,
     # Generated clients name their functions after the operation ids, so keep these short.
@@ -69,8 +76,6 @@ if settings.cors_origins:
         expose_headers=["Link", "Location", "Retry-After"],
     )
 app.add_middleware(HttpRules)
-app.add_exception_handler(405, handle_wrong_method)
-errors.add_error_handlers(app)
 app.include_router(auth.router)
 app.include_router(users.router)
 app.include_router(posts.router)

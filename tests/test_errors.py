@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel
 
-from app.errors import add_error_handlers
+from app.main import app as real_app
 
 CONFLICT = {"detail": "Conflicts with the current data"}
 UNAVAILABLE = {"detail": "Database unavailable"}
@@ -43,7 +43,7 @@ def shop_engine(engine: Engine) -> Iterator[Engine]:
 def call(endpoint: Callable[[], None]) -> Response:
     """Send a request to an app with this one endpoint, and with our error handlers."""
     app = FastAPI()
-    add_error_handlers(app)
+    app.exception_handlers = real_app.exception_handlers
     app.post("/")(endpoint)
     return TestClient(app, raise_server_exceptions=False).post("/")
 
@@ -113,7 +113,7 @@ def test_mistake_in_sql_is_a_bug(sql: str, shop_engine: Engine) -> None:
 
 def test_bug_is_raised_to_the_server_which_logs_it() -> None:
     app = FastAPI()
-    add_error_handlers(app)
+    app.exception_handlers = real_app.exception_handlers
 
     @app.get("/")
     def divide_by_zero() -> float:
