@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Engine, NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.pool import ConnectionPoolEntry
 
 # If the server goes silent, a request gives up on its statement, tries to cancel it, and tries to
 # connect again. That takes 2 + 0.5 + 2 seconds, plus 2 for each further silent host of the URL.
@@ -73,9 +72,7 @@ def build_migration_engine(url: str) -> Engine:
     )
 
 
-def connect(
-    _: Dialect, __: ConnectionPoolEntry, args: list[Any], kwargs: dict[str, Any]
-) -> psycopg.Connection[Any]:
+def connect(_: object, __: object, args: list[str], kwargs: dict[str, Any]) -> ImpatientConnection:
     """Connect, as SQLAlchemy would make a plain `psycopg.Connection`."""
     return ImpatientConnection.connect(*args, **kwargs)
 

@@ -3,13 +3,12 @@
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Dialect, Engine, NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 LOCK_MILLISECONDS = 4_000  # How long a request waits for another one's transaction.
 MIGRATION_LOCK_SECONDS = 3600
@@ -34,9 +33,7 @@ def build_migration_engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args=timeout)
 
 
-def open_existing_file(
-    _: Dialect, __: ConnectionPoolEntry, args: list[Any], kwargs: dict[str, Any]
-) -> None:
+def open_existing_file(_: object, __: object, args: list[str], kwargs: dict[str, object]) -> None:
     """Change the arguments of `sqlite3.connect`, so that it doesn't create a missing file."""
     args[0] = f"file:{quote(args[0])}?mode=rw"
     kwargs["uri"] = True
@@ -56,9 +53,7 @@ def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry
     entry.info["file"] = (Path(path), Path(path).stat().st_ino)
 
 
-def reconnect_if_file_moved(
-    _: sqlite3.Connection, entry: ConnectionPoolEntry, __: PoolProxiedConnection
-) -> None:
+def reconnect_if_file_moved(_: object, entry: ConnectionPoolEntry, __: object) -> None:
     """Have the pool connect again if the file was moved or deleted, so that no write is lost."""
     file, inode = entry.info["file"]
     if not file.exists() or file.stat().st_ino != inode:
