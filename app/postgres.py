@@ -1,10 +1,10 @@
 """A PostgreSQL server, possibly behind PgBouncer, or with standbys that can take over."""
 
-from collections.abc import Generator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -27,9 +27,6 @@ CONNECT_ARGS = {
 # committed meanwhile.
 ISOLATION_LEVEL = "READ COMMITTED"
 
-T = TypeVar("T")
-
-
 class ImpatientConnection(psycopg.Connection[Any]):
     """A connection that gives up on a statement after STATEMENT_SECONDS, no matter why it is slow.
 
@@ -37,7 +34,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
     `statement_timeout` only notices the first, and the timeouts of TCP only the last.
     """
 
-    def wait(self, gen: Generator[Any, Any, T], *_: Any, **__: Any) -> T:
+    def wait(self, gen: PQGen[RV], *_: object, **__: object) -> RV:
         try:
             return super().wait(gen, timeout=STATEMENT_SECONDS)
         except psycopg.OperationalError:
