@@ -5,14 +5,13 @@ Dependencies that don't wait for anything are `async def`, as that is faster.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
-from sqlalchemy import Row
 from sqlmodel import Session, select
 
 from app import errors, security
@@ -160,14 +159,8 @@ class Page(BaseModel):
     limit: int = Field(50, ge=1, le=100, description="How many rows to return.")
     after: int | None = Field(None, ge=0, le=MAX_ID, description="The last id of the page before.")
 
-    def link_next(
-        self, rows: Sequence[User | Row[Any]], request: Request, response: Response
-    ) -> None:
-        """Add a link to the next page (RFC 8288) if there is one.
-
-        To see that, read one row more than `limit`.
-        """
-        if len(rows) > self.limit:
-            last_row = rows[self.limit - 1]
-            url = request.url.include_query_params(after=last_row.id)
+    def link_next(self, ids: list[int], request: Request, response: Response) -> None:
+        """Link to the next page (RFC 8288). Read one row more than `limit` to see if it exists."""
+        if len(ids) > self.limit:
+            url = request.url.include_query_params(after=ids[self.limit - 1])
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

@@ -31,7 +31,7 @@ def list_users(
     if page.after is not None:
         query = query.where(User.id > page.after)
     users = session.exec(query).all()
-    page.link_next(users, request, response)
+    page.link_next([user.id for user in users], request, response)
     return users[: page.limit]
 
 

@@ -62,7 +62,7 @@ def list_posts(
     if page.user_id is not None:
         query = query.where(posts.c.user_id == page.user_id)
     rows = session.execute(query).all()
-    page.link_next(rows, request, response)
+    page.link_next([row.id for row in rows], request, response)
     return rows[: page.limit]
 
 
