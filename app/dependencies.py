@@ -1,12 +1,10 @@
-"""The current user, the requested rows and pages, permissions, and limits.
+"""The current user, the requested rows and pages, and permissions.
 
 An alias such as EditablePost in the signature of an endpoint says what the endpoint needs.
 Dependencies that don't wait for anything are `async def`, as that is faster.
 """
 
-import logging
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -16,9 +14,7 @@ from sqlmodel import Session, select
 
 from app import errors, security
 from app.database import SessionDep, lock_users
-from app.models import MAX_ID, Id, LoginForm, Post, User
-
-logger = logging.getLogger(__name__)
+from app.models import MAX_ID, Id, Post, User
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
@@ -93,48 +89,6 @@ def keep_an_admin(user: User, session: Session) -> None:
     admin_ids = session.exec(select(User.id).where(User.is_admin).limit(2)).all()
     if admin_ids == [user.id]:
         raise errors.LastAdmin
-
-
-def client_address(request: Request) -> str:
-    """Return the IPv4 address of the client, or the /64 network of its IPv6 address."""
-    try:
-        address = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        # A client can use any address of its /64 network.
-        return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
-    return str(address)
-
-
-def limit_logins(form: LoginForm, request: Request) -> None:
-    """Raise TooManyFailures if too many logins have failed in the last minute."""
-    address = client_address(request)
-    by_name = security.too_many_failures(security.FAILURES_BY_NAME, address, form.username.lower())
-    if by_name or security.too_many_failures(security.FAILURES_BY_ADDRESS, address):
-        logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailures
-
-
-def count_failed_login(form: LoginForm, request: Request, user: User | None) -> None:
-    address = client_address(request)
-    # Don't log the name: people type their password there by mistake.
-    logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-    security.count_failure(security.FAILURES_BY_NAME, address, form.username.lower())
-    security.count_failure(security.FAILURES_BY_ADDRESS, address)
-
-
-def limit_password_changes(user: User) -> None:
-    """Raise TooManyFailures if the current password was wrong too often."""
-    if security.too_many_failures(security.FAILURES_BY_USER, str(user.id)):
-        logger.warning("Throttled a change of password for user %s", user.id)
-        raise errors.TooManyFailures
-
-
-def count_failed_password_change(user: User, request: Request) -> None:
-    address = client_address(request)
-    logger.warning("Refused a new password from %s for user %s", address, user.id)
-    security.count_failure(security.FAILURES_BY_USER, str(user.id))
 
 
 async def take_hashing_slot() -> AsyncIterator[None]:

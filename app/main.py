@@ -11,21 +11,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import update
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from app import errors
+from app import errors, throttle
 from app.config import settings
 from app.database import SessionDep, engine, upgrade_database
 from app.docs import add_docs
 from app.http import HttpRules, handle_wrong_method
 from app.models import Post
 from app.routers import admin, auth, posts, users
-from app.security import failure_limiter
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     try:
         upgrade_database()
-        if not failure_limiter.storage.check():
+        if not throttle.limiter.storage.check():
             raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
         # Uvicorn logs the message, here without a traceback, and ends with status 3.

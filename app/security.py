@@ -1,7 +1,5 @@
-"""Passwords, tokens and the count of failed logins. Knows neither HTTP nor the database."""
+"""Passwords and tokens. Knows neither HTTP nor the database."""
 
-import logging
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,15 +8,9 @@ from typing import Annotated
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.errors import StorageError
-from limits.storage import storage_from_string
-from limits.strategies import FixedWindowRateLimiter
 from pydantic import BaseModel, Field, ValidationError
 
 from app.config import settings
-
-logger = logging.getLogger(__name__)
 
 # argon2id with the least that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -78,34 +70,3 @@ def read_token(token: str) -> Claims | None:
         return Claims.model_validate(payload)
     except (jwt.InvalidTokenError, ValidationError):
         return None
-
-
-# Failures count for a minute, from the first one.
-FAILURES_BY_NAME = RateLimitItemPerMinute(10, namespace="name")
-FAILURES_BY_ADDRESS = RateLimitItemPerMinute(100, namespace="address")
-FAILURES_BY_USER = RateLimitItemPerMinute(10, namespace="user")
-
-
-def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
-    """Count in Redis, or in memory, which ignores the timeouts (in seconds)."""
-    storage = storage_from_string(
-        storage_uri, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
-    )
-    return FixedWindowRateLimiter(storage)
-
-
-failure_limiter = build_limiter(str(settings.rate_limit_storage_uri))
-
-
-def too_many_failures(limit: RateLimitItem, *key: str) -> bool:
-    """Check a limit. If the storage can't be reached, log that, and limit nothing."""
-    try:
-        return not failure_limiter.test(limit, *key)
-    except StorageError as error:
-        logger.error("Failed logins are not limited: %r", error)
-        return False
-
-
-def count_failure(limit: RateLimitItem, *key: str) -> None:
-    with suppress(StorageError):  # `too_many_failures` has logged it.
-        failure_limiter.hit(limit, *key)

@@ -36,7 +36,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, StaticPool, event
 from sqlmodel import Session, SQLModel, create_engine, delete
 
-from app import security
+from app import security, throttle
 from app.main import app
 from app.models import User
 from tests.client import DocumentedClient
@@ -123,7 +123,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture(autouse=True)
 def forget_failed_logins() -> None:
-    security.failure_limiter.storage.reset()
+    throttle.limiter.storage.reset()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from limits.storage import MemoryStorage
 
-from app import security
-from app.dependencies import client_address, take_hashing_slot
+from app import throttle
+from app.dependencies import take_hashing_slot
 from app.main import app
 from app.models import User
 from tests.factories import PASSWORD, UserFactory
@@ -112,7 +112,7 @@ def test_ipv6_network_is_throttled_like_one_address(client: TestClient, user: Us
 def test_clients_are_told_apart_by_their_network(host: str, network: str) -> None:
     request = Request({"type": "http", "client": (host, 50000)})
 
-    assert client_address(request) == network
+    assert throttle.client_address(request) == network
 
 
 def test_address_is_throttled_after_a_hundred_failures(client: TestClient, user: User) -> None:
@@ -198,7 +198,7 @@ def test_password_change_is_throttled_when_others_fail_while_it_waits(
 def test_failures_are_forgotten_after_a_minute(
     client: TestClient, move_clock: Callable[[int], None]
 ) -> None:
-    storage = security.failure_limiter.storage
+    storage = throttle.limiter.storage
     assert isinstance(storage, MemoryStorage)
     fail_to_log_in(client, "nobody")
     before = sorted(storage.storage.values())

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, exists, select, update
 
-from app import errors, security
+from app import errors, security, throttle
 from app.config import settings
 from app.database import SessionDep, lock_users
-from app.dependencies import CurrentUser, HashingSlot, count_failed_login, limit_logins
+from app.dependencies import CurrentUser, HashingSlot
 from app.models import LoginForm, Token, User, UserCreate, UserPublic, new_token_version
 
 router = APIRouter(
@@ -57,12 +57,12 @@ def log_in(
     form: Annotated[LoginForm, Form()], request: Request, session: SessionDep, response: Response
 ) -> Token:
     """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
-    limit_logins(form, request)
+    throttle.check_login(form, request)
     user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
     # Verify even if there is no such user, so that the response time gives nothing away.
     hashed_password = user.hashed_password if user else security.unknown_user_hash()
     if not security.verify_password(form.password, hashed_password) or user is None:
-        count_failed_login(form, request, user)
+        throttle.count_failed_login(form, request, user)
         raise errors.IncorrectLogin
     if security.hasher.check_needs_rehash(user.hashed_password):
         # Only if the password hasn't been changed meanwhile.

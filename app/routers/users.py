@@ -1,15 +1,9 @@
 from fastapi import APIRouter, Request
 from sqlalchemy.exc import IntegrityError
 
-from app import errors, security
+from app import errors, security, throttle
 from app.database import SessionDep
-from app.dependencies import (
-    CurrentUser,
-    HashingSlot,
-    count_failed_password_change,
-    keep_an_admin,
-    limit_password_changes,
-)
+from app.dependencies import CurrentUser, HashingSlot, keep_an_admin
 from app.models import PasswordUpdate, User, UserPublic, UserUpdate, new_token_version
 
 router = APIRouter(
@@ -60,9 +54,9 @@ def update_password(
     password_in: PasswordUpdate, user: CurrentUser, request: Request, session: SessionDep
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
-    limit_password_changes(user)
+    throttle.check_password_change(user)
     if not security.verify_password(password_in.current_password, user.hashed_password):
-        count_failed_password_change(user, request)
+        throttle.count_failed_password_change(user, request)
         raise errors.IncorrectPassword
     if security.is_weak(password_in.new_password, user.username):
         raise errors.WeakPassword("new_password")
