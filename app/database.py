@@ -99,10 +99,8 @@ def is_up_to_date() -> bool:
 
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
     revisions = set(re.findall(r"^revision.*?= \W(\w+)", scripts, re.MULTILINE))
-    heads = set(revisions)
-    for predecessors in re.findall("down_revision.*?= (.*)", scripts):
-        # Usually one, but several in a script that joins branches.
-        heads -= set(re.findall(r"\w+", predecessors))
+    # A script names the revision before it, or several if it joins branches.
+    predecessors = " ".join(re.findall("down_revision.*?= (.*)", scripts))
     if unknown := current - revisions:
         raise RuntimeError(f"the database is of a newer release: revision {unknown.pop()}")
-    return current == heads
+    return current == revisions - set(re.findall(r"\w+", predecessors))
