@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated
 
 import jwt
 from argon2 import PasswordHasher
@@ -45,7 +44,7 @@ def unknown_user_hash() -> str:
 class Claims(BaseModel):
     """The claims of a token: the user's id, and their `token_version` when it was issued."""
 
-    sub: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    sub: int = Field(ge=1, le=2**63 - 1)
     version: int
 
 
