@@ -11,18 +11,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-KEY_BYTES = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
+KEY_BYTES = 32  # RFC 7518, section 3.2: an HS256 key must be at least as long as its hash.
 STARTUP_FAILURE = 3  # With several workers, Uvicorn gives up only if they end with this status.
 
 
 class Settings(BaseSettings):
-    """What differs between deployments. `.env.example` explains each setting."""
+    """The settings of the app. `.env.example` explains each of them."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    # `fastapi dev` sets this to "development". It comes first, as the check of the key reads it.
+    # `fastapi dev` sets this to "development". Keep it first: `check_secret_key` needs its value.
     fastapi_env: str = "production"
-    secret_key: SecretBytes = Field(default=SecretBytes(b""))
+    secret_key: SecretBytes = SecretBytes(b"")
     # Left out of `repr`, as these URLs can hold a password.
     database_url: str = Field(default="sqlite:///app.db", repr=False)
     rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)

@@ -50,10 +50,10 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concu
 
 
 def lock_users(session: Session) -> None:
-    """Keep all other transactions from changing users until this one ends."""
+    """Stop other transactions from changing users until this one ends. Call it before any write."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
-        # Python's driver begins a transaction at the first write, so none has begun yet.
+        # Python's driver only begins a transaction at the first write, so begin one here.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
@@ -102,5 +102,5 @@ def is_up_to_date() -> bool:
     # A script names the revision before it, or several if it joins branches.
     predecessors = " ".join(re.findall("down_revision.*?= (.*)", scripts))
     if unknown := current - revisions:
-        raise RuntimeError(f"the database is of a newer release: revision {unknown.pop()}")
+        raise RuntimeError(f"the database is newer, or a script is missing: {unknown.pop()}")
     return current == revisions - set(re.findall(r"\w+", predecessors))

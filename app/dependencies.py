@@ -83,7 +83,7 @@ DeletablePost = Annotated[Post, Depends(get_deletable_post)]
 
 
 def keep_an_admin(user: User, session: Session) -> None:
-    """Raise LastAdmin if `user` is the only admin. Lock users until the commit."""
+    """Raise LastAdmin if `user` is the only admin. Call it before any write, as it locks users."""
     lock_users(session)
     # Ask the database again, as `user` was read before the lock.
     admin_ids = session.exec(select(User.id).where(User.is_admin).limit(2)).all()

@@ -105,7 +105,7 @@ class DatabaseUnavailable(ApiError):  # `handle_database_error` responds with it
     headers = {"Retry-After": "5"}
 
 
-class WeakPassword(RequestValidationError):
+class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's own.
     def __init__(self, field: str) -> None:
         msg = "This password is too easy to guess"
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])

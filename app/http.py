@@ -1,4 +1,4 @@
-"""What HTTP and browsers expect of every response, as plain ASGI."""
+"""HEAD requests and the headers that protect browsers, as ASGI middleware, and the 405."""
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -38,7 +38,7 @@ class HttpRules:
 async def handle_wrong_method(request: Request, _: Exception) -> Response:
     """Name all methods of the path in `Allow` (RFC 9110). Starlette only names those of one route.
 
-    What isn't in `openapi.json`, such as /docs, can only be read.
+    Paths that aren't in `openapi.json`, such as /docs, only allow GET and HEAD.
     """
     route = request.scope.get("route")
     path = getattr(route, "path", None)

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from sqlalchemy import false
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import update
+from sqlmodel import false, update
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import errors, throttle
@@ -16,7 +15,7 @@ from app.config import settings
 from app.database import SessionDep, engine, upgrade_database
 from app.docs import add_docs
 from app.http import HttpRules, handle_wrong_method
-from app.models import Post
+from app.models import Greeting, Health, Post
 from app.routers import admin, auth, posts, users
 
 
@@ -49,7 +48,7 @@ app = FastAPI(
         {"name": "users", "description": "Your own account."},
         {"name": "posts", "description": "Everyone can read. Owners and admins can change."},
         {"name": "admin", "description": "All accounts, for admins."},
-        {"name": "service", "description": "Whether the service works."},
+        {"name": "service", "description": "Check the service."},
     ],
     docs_url=None,
     redoc_url=None,
@@ -83,17 +82,17 @@ add_docs(app)
 
 
 @app.get("/", tags=["service"])
-async def read_root() -> dict[str, str]:
+async def read_root() -> Greeting:
     """Return a greeting."""
-    return {"message": "FastAPI testing example"}
+    return Greeting(message="FastAPI testing example")
 
 
 @app.get("/health", tags=["service"], responses=errors.document(errors.DatabaseUnavailable))
-def read_health(session: SessionDep) -> dict[str, str]:
+def read_health(session: SessionDep) -> Health:
     """Check that the service can read and write its database."""
     try:
         # It changes no row, but fails if the database is read-only. `lock_users` doesn't delay it.
         session.exec(update(Post).where(false()).values(title=Post.title))
     except SQLAlchemyError as error:  # All of them, also those that are a 500 elsewhere.
         raise errors.DatabaseUnavailable from error
-    return {"status": "ok"}
+    return Health()

@@ -5,7 +5,7 @@ import sys
 
 from sqlmodel import Session, select
 
-# No token is made or read here, so a SECRET_KEY isn't needed.
+# In development, no SECRET_KEY is needed. This command makes no tokens.
 os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.database import engine, upgrade_database

@@ -4,7 +4,8 @@ Each resource has Create and Update (what clients send, with the rules for it), 
 (what they receive) and, last, the table. `is_admin` and `hashed_password` are only on the table, so
 clients can't set them.
 
-The rules are lengths and patterns, because `openapi.json` shows them: what it allows is accepted.
+The rules are lengths and patterns, not functions, so that `openapi.json` contains them: the app
+accepts whatever it allows.
 """
 
 import re
@@ -41,7 +42,7 @@ EMAIL = rf"^(?!.{{65}}.*@){ATOM}(?:\.{ATOM})*@(?!.*[A-Za-z0-9-]{{64}})(?:{LABEL}
 EMAIL_SCHEMA = {"type": "string", "format": "email", "maxLength": 120, "pattern": EMAIL}
 
 
-# Accept names such as example.test, which are reserved for tests. No mail is ever sent.
+# Accept reserved names such as example.test. If your app sends email, remove this line.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
@@ -54,7 +55,7 @@ def normalize_email(value: str) -> str:
 
 
 def new_token_version() -> int:
-    """Return a random number, so that no token from before a change or a restore matches it."""
+    """Return a random number. A counter could repeat an old one after a backup was restored."""
     return secrets.randbelow(2**31)
 
 
@@ -64,6 +65,7 @@ def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstrai
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
+# `EMAIL` looks ahead, which pydantic's own patterns can't, so a function checks it.
 Email = Annotated[
     str, Field(max_length=120), AfterValidator(normalize_email), WithJsonSchema(EMAIL_SCHEMA)
 ]
@@ -71,8 +73,8 @@ Password = Annotated[str, text_rules(1, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
 # The white space around a title and a content is stripped, and the rest must not be empty.
 TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
-ANY = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
-CONTENT = rf"^{ANY}[^\s{CONTROLS}]{ANY}$"
+ANY_TEXT = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
+CONTENT = rf"^{ANY_TEXT}[^\s{CONTROLS}]{ANY_TEXT}$"
 Title = Annotated[str, text_rules(1, 100, TITLE), AfterValidator(str.strip)]
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 
@@ -156,7 +158,7 @@ class User(UserBase, TableBase, table=True):
 
     @classmethod
     def username_equals(cls, username: str) -> ColumnElement[bool]:
-        """Return the condition for a query, regardless of case."""
+        """Return a condition for `where` that ignores upper and lower case."""
         return func.lower(col(cls.username)) == func.lower(username)
 
 
@@ -164,7 +166,7 @@ Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
 class LoginForm(RequestBody):
-    """The password form of OAuth2."""
+    """The password form of OAuth2. FastAPI's own, OAuth2PasswordRequestForm, limits no length."""
 
     # RFC 6749, section 3.2: unknown fields have to be ignored.
     model_config = {"extra": "ignore"} | example(
@@ -180,6 +182,16 @@ class Token(SQLModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"
     expires_in: int = Field(description="Seconds until the token expires.")
+
+
+class Greeting(SQLModel):
+    model_config = example(message="FastAPI testing example")
+    message: str
+
+
+class Health(SQLModel):
+    model_config = example(status="ok")
+    status: Literal["ok"] = "ok"
 
 
 class PostBase(SQLModel):

@@ -27,6 +27,7 @@ CONNECT_ARGS = {
 # committed meanwhile.
 ISOLATION_LEVEL = "READ COMMITTED"
 
+
 class ImpatientConnection(psycopg.Connection[Any]):
     """A connection that gives up on a statement after STATEMENT_SECONDS, no matter why it is slow.
 

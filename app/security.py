@@ -1,4 +1,4 @@
-"""Passwords and tokens. Knows neither HTTP nor the database."""
+"""Passwords and tokens, without HTTP and without the database."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from app.config import settings
 
-# argon2id with the least that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes.
+# argon2id with the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:

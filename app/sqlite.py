@@ -10,7 +10,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-LOCK_MILLISECONDS = 4_000  # How long a request waits for another one's transaction.
+LOCK_MILLISECONDS = 4_000  # How long a request waits for a lock.
 MIGRATION_LOCK_SECONDS = 3600
 
 

@@ -16,14 +16,14 @@ from app.models import LoginForm, User
 
 logger = logging.getLogger(__name__)
 
-# Failures count for a minute, from the first one.
+# A limit counts for one minute, starting with the first failure.
 BY_NAME = RateLimitItemPerMinute(10, namespace="name")
 BY_ADDRESS = RateLimitItemPerMinute(100, namespace="address")
 BY_USER = RateLimitItemPerMinute(10, namespace="user")
 
 
 def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
-    """Count in Redis, or in memory, which ignores the timeouts (in seconds)."""
+    """Make a limiter that counts in Redis or in memory. The timeouts are for Redis, in seconds."""
     storage = storage_from_string(
         storage_uri, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
     )

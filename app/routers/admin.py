@@ -26,7 +26,7 @@ def list_users(
     request: Request,
     response: Response,
 ) -> Sequence[User]:
-    """List all accounts, oldest first."""
+    """List all accounts, oldest first. The header `Link` has the URL of the next page."""
     query = select(User).order_by(col(User.id)).limit(page.limit + 1)
     if page.after is not None:
         query = query.where(User.id > page.after)

@@ -14,7 +14,7 @@ router = APIRouter(
     prefix="/auth",
     tags=["auth"],
     responses=errors.document(errors.DatabaseUnavailable),
-    # Python needs a minute to decode 1 MiB in some charsets, and clients choose the charset.
+    # To decode 1 MiB takes a minute in some charsets, and the client chooses the charset.
     max_body_size=16 * 1024,
 )
 
@@ -27,7 +27,7 @@ router = APIRouter(
     responses=errors.document(errors.UnreadableBody, errors.BodyTooLarge, errors.UserExists),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
-    """Create an account. The first user to register becomes an admin."""
+    """Create an account. By default, the first user becomes an admin."""
     if security.is_weak(user_in.password, user_in.username):
         raise errors.WeakPassword("password")
     hashed_password = security.hash_password(user_in.password)
@@ -41,7 +41,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     try:
         session.commit()
     except IntegrityError as error:
-        # Only the unique username and the unique email address can conflict here.
+        # Only `username` and `email` are unique. If another column is, change this error.
         raise errors.UserExists from error
     return user
 
@@ -65,7 +65,7 @@ def log_in(
         throttle.count_failed_login(form, request, user)
         raise errors.IncorrectLogin
     if security.hasher.check_needs_rehash(user.hashed_password):
-        # Only if the password hasn't been changed meanwhile.
+        # Only update it if the password hasn't changed meanwhile.
         session.exec(
             update(User)
             .where(col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)

@@ -33,7 +33,7 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     try:
         session.commit()
     except IntegrityError as error:
-        # Only the unique username and the unique email address can conflict here.
+        # Only `username` and `email` are unique. If another column is, change this error.
         raise errors.UserExists from error
     return user
 
