@@ -1,5 +1,7 @@
 """HEAD requests and the headers that protect browsers, as ASGI middleware, and the 405."""
 
+import time
+
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,6 +19,8 @@ class HttpRules:
             await self.app(scope, receive, send)
             return
 
+        scope["received_at"] = time.monotonic()  # `get_session` needs it.
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -26,8 +30,8 @@ class HttpRules:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        # With this header, a body that is too large is refused in plain text. Without it, the body
-        # is measured while it is read, and the 413 is JSON, like all errors.
+        # With Content-Length, a body that is too large is refused in plain text. Without it, the
+        # body is measured while it is read, and the 413 is JSON, like all errors.
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-length"]
         if scope["method"] == "HEAD":
             # The app handles it as a GET, and the server leaves out the body.
