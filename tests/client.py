@@ -7,6 +7,8 @@ from fastapi.testclient import TestClient
 from httpx2 import Request, Response
 
 from app.main import app
+from app.models import User
+from app.security import create_token
 
 PATHS: dict[str, dict[str, Any]] = app.openapi()["paths"]
 
@@ -41,3 +43,12 @@ class DocumentedClient(TestClient):
         response = super().request(*args, **kwargs)
         check_documented(response)
         return response
+
+
+def client_with_token(token: str) -> TestClient:
+    return DocumentedClient(app, headers={"Authorization": f"Bearer {token}"})
+
+
+def client_of(user: User) -> TestClient:
+    """Send requests with a token of this user."""
+    return client_with_token(create_token(user.id, user.token_version))

@@ -39,7 +39,7 @@ from sqlmodel import Session, SQLModel, create_engine, delete
 from app import security, throttle
 from app.main import app
 from app.models import User
-from tests.client import DocumentedClient
+from tests.client import DocumentedClient, client_of
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
 from tests.factories import UserFactory
 
@@ -142,11 +142,6 @@ def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def client(engine: Engine) -> TestClient:
     """Send requests without a token."""
     return DocumentedClient(app)
-
-
-def client_of(user: User) -> TestClient:
-    token = security.create_token(user.id, user.token_version)
-    return DocumentedClient(app, headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.fixture

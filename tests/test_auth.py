@@ -6,6 +6,7 @@ from sqlmodel import Session, select
 
 from app.config import settings
 from app.models import User
+from tests.client import client_with_token
 from tests.factories import PASSWORD, UserFactory
 
 ALICE = {"username": "Alice", "email": "Alice@Example.com", "password": PASSWORD}
@@ -110,8 +111,7 @@ def test_user_can_log_in(client: TestClient, user: User) -> None:
     token = response.json()["access_token"]
     assert response.json() == {"access_token": token, "token_type": "bearer", "expires_in": 1800}
     assert response.headers["Cache-Control"] == "no-store"
-    me = client.get("/users/me", headers={"Authorization": f"Bearer {token}"})
-    assert me.json()["id"] == user.id
+    assert client_with_token(token).get("/users/me").json()["id"] == user.id
 
 
 def test_user_can_log_in_regardless_of_case(client: TestClient) -> None:

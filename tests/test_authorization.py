@@ -9,8 +9,7 @@ from sqlmodel import Session, col, select
 
 from app.main import app
 from app.models import Post, User
-from app.security import create_token
-from tests.client import DocumentedClient
+from tests.client import client_of, client_with_token
 from tests.factories import PostFactory, UserFactory
 from tests.operations import send
 
@@ -48,20 +47,17 @@ DOCUMENTATION = {"/openapi.json", "/docs"}
 
 
 @pytest.fixture
-def actors(user: User, admin: User) -> dict[str, TestClient]:
+def actors(
+    client: TestClient, user_client: TestClient, admin_client: TestClient
+) -> dict[str, TestClient]:
     """Make a client for each column of the table."""
-    other_user = UserFactory.create()
-    tokens = {
-        "bad_token": "not.a.token",
-        "owner": create_token(user.id, user.token_version),
-        "other_user": create_token(other_user.id, other_user.token_version),
-        "admin": create_token(admin.id, admin.token_version),
+    return {
+        "anonymous": client,
+        "bad_token": client_with_token("not.a.token"),
+        "owner": user_client,
+        "other_user": client_of(UserFactory.create()),
+        "admin": admin_client,
     }
-    clients = {
-        actor: DocumentedClient(app, headers={"Authorization": f"Bearer {token}"})
-        for actor, token in tokens.items()
-    }
-    return {"anonymous": DocumentedClient(app), **clients}
 
 
 def read_rows(session: Session) -> Sequence[dict[str, object]]:

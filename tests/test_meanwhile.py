@@ -10,6 +10,7 @@ from sqlmodel import Session, select
 
 from app.models import Post, User
 from app.security import create_token
+from tests.client import client_with_token
 from tests.factories import PASSWORD, PostFactory, UserFactory
 
 RunBefore = Callable[[str, str], None]
@@ -128,8 +129,8 @@ def test_last_of_two_new_passwords_wins_and_ends_all_tokens(
     login = {"username": "user", "password": "the second password"}
     assert client.post("/auth/token", data=login).status_code == 200
     assert user_client.get("/users/me").status_code == 401
-    token_of_the_first = {"Authorization": f"Bearer {create_token(user.id, 1)}"}
-    assert client.get("/users/me", headers=token_of_the_first).status_code == 401
+    client_of_the_first = client_with_token(create_token(user.id, 1))
+    assert client_of_the_first.get("/users/me").status_code == 401
 
 
 def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
@@ -144,8 +145,8 @@ def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
 
     assert response.status_code == 200
     assert session.get_one(User, user.id).hashed_password == "changed"
-    token = {"Authorization": f"Bearer {response.json()['access_token']}"}
-    assert client.get("/users/me", headers=token).status_code == 401
+    new_client = client_with_token(response.json()["access_token"])
+    assert new_client.get("/users/me").status_code == 401
 
 
 def test_user_who_just_became_the_last_admin_cannot_delete_their_account(

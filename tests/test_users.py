@@ -4,6 +4,7 @@ from sqlmodel import Session, select
 
 from app import security
 from app.models import Post, User
+from tests.client import client_of, client_with_token
 from tests.factories import PASSWORD, PostFactory, UserFactory
 
 NEW_PASSWORD = "a new password"
@@ -31,12 +32,11 @@ def test_user_can_read_their_account(user_client: TestClient, user: User) -> Non
     ],
 )
 def test_user_can_change_their_username_and_email(
-    client: TestClient, session: Session, change: dict[str, str], username: str, email: str
+    session: Session, change: dict[str, str], username: str, email: str
 ) -> None:
     user = UserFactory.create(username="user", email="before@example.com")
-    token = security.create_token(user.id, user.token_version)
 
-    response = client.patch("/users/me", json=change, headers={"Authorization": f"Bearer {token}"})
+    response = client_of(user).patch("/users/me", json=change)
 
     assert response.status_code == 200
     assert response.json() == {
@@ -89,8 +89,8 @@ def test_new_password_ends_all_earlier_tokens(client: TestClient, user_client: T
 
     assert user_client.get("/users/me").status_code == 401
     login = client.post("/auth/token", data={"username": "user", "password": NEW_PASSWORD})
-    token = login.json()["access_token"]
-    assert client.get("/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    new_client = client_with_token(login.json()["access_token"])
+    assert new_client.get("/users/me").status_code == 200
 
 
 def test_new_password_needs_the_current_one(
