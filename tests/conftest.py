@@ -44,13 +44,18 @@ from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by
 from tests.factories import UserFactory
 
 
+@pytest.fixture(scope="session")
+def real_hasher() -> PasswordHasher:
+    """Keep the hasher of production, which the next fixture replaces."""
+    return security.hasher
+
+
 @pytest.fixture(scope="session", autouse=True)
-def real_hasher() -> Iterator[PasswordHasher]:
-    """Hash cheaply in all tests, and give the real hasher to the tests that ask for it."""
-    real = security.hasher
+def hash_cheaply(real_hasher: PasswordHasher) -> Iterator[None]:
+    """Hash cheaply in all tests, as a real hash takes longer than a test."""
     security.hasher = PasswordHasher.from_parameters(CHEAPEST)
-    yield real
-    security.hasher = real
+    yield
+    security.hasher = real_hasher
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -128,7 +133,7 @@ def forget_failed_logins() -> None:
 
 @pytest.fixture
 def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Stop the clock, and move it forward by some seconds instead of waiting."""
+    """Stop the clock. `move_clock(60)` sets it to a minute after that, whenever it is called."""
     stopped_at = round(time.time())
     monkeypatch.setattr(time, "time", lambda: stopped_at)
 
