@@ -14,6 +14,8 @@ from tests.client import client_with_token
 from tests.factories import PASSWORD, PostFactory, UserFactory
 
 RunBefore = Callable[[str, str], None]
+# The beginning of the query that looks for admins. Other queries for users read more columns.
+SELECT_ADMIN_IDS = "SELECT users.id \n"
 CONFLICT = {"detail": "Conflicts with the current data"}
 
 
@@ -152,7 +154,7 @@ def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
 def test_user_who_just_became_the_last_admin_cannot_delete_their_account(
     user_client: TestClient, user: User, session: Session, run_before: RunBefore
 ) -> None:
-    run_before("SELECT users.id \n", f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
+    run_before(SELECT_ADMIN_IDS, f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
 
     response = user_client.delete("/users/me")
 
@@ -179,7 +181,7 @@ def test_admin_cannot_be_removed_when_they_just_became_the_last_one(
     run_before: RunBefore,
 ) -> None:
     other = UserFactory.create(admin=True)
-    run_before("SELECT users.id \n", f"UPDATE users SET is_admin = FALSE WHERE id = {other.id}")
+    run_before(SELECT_ADMIN_IDS, f"UPDATE users SET is_admin = FALSE WHERE id = {other.id}")
 
     response = admin_client.request(method, path.format(admin_id=admin.id), json=body)
 
