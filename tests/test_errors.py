@@ -40,8 +40,8 @@ def shop_engine(engine: Engine) -> Iterator[Engine]:
     Row.metadata.drop_all(engine)
 
 
-def call(endpoint: Callable[[], None]) -> Response:
-    """Send a request to an app with this one endpoint, and with our error handlers."""
+def post_to(endpoint: Callable[[], None]) -> Response:
+    """Send a POST request to an app with this one endpoint, and with our error handlers."""
     app = FastAPI()
     app.exception_handlers = real_app.exception_handlers
     app.post("/")(endpoint)
@@ -56,7 +56,7 @@ def test_breaking_a_unique_constraint_is_a_conflict(
             session.add_all([Shop(name="Same"), Shop(name="Same")])
             session.commit()
 
-    response = call(create_two_shops_of_one_name)
+    response = post_to(create_two_shops_of_one_name)
 
     assert response.status_code == 409
     assert response.json() == CONFLICT
@@ -70,7 +70,7 @@ def test_breaking_a_foreign_key_is_a_conflict(shop_engine: Engine) -> None:
             session.add(Product(shop_id=1))
             session.commit()
 
-    response = call(create_product_of_no_shop)
+    response = post_to(create_product_of_no_shop)
 
     assert response.status_code == 409
     assert response.json() == CONFLICT
@@ -88,7 +88,7 @@ def test_updating_a_deleted_row_is_a_conflict(
             session.connection().execute(delete(Shop))
             session.commit()
 
-    response = call(update_shop_that_is_gone)
+    response = post_to(update_shop_that_is_gone)
 
     assert response.status_code == 409
     assert response.json() == CONFLICT
@@ -105,7 +105,7 @@ def test_mistake_in_sql_is_a_bug(sql: str, shop_engine: Engine) -> None:
         with shop_engine.connect() as connection:
             connection.execute(text(sql))
 
-    response = call(run_sql)
+    response = post_to(run_sql)
 
     assert response.status_code == 500
     assert response.json() == BUG
@@ -127,7 +127,7 @@ def test_bug_has_the_same_form_as_other_errors() -> None:
     def divide_by_zero() -> None:
         _ = 1 / 0
 
-    response = call(divide_by_zero)
+    response = post_to(divide_by_zero)
 
     assert response.status_code == 500
     assert response.json() == BUG
@@ -141,7 +141,7 @@ def test_database_is_unavailable_when_it_cannot_be_reached(
     def connect() -> None:
         engine.connect()
 
-    response = call(connect)
+    response = post_to(connect)
 
     assert response.status_code == 503
     assert response.json() == UNAVAILABLE
@@ -161,7 +161,7 @@ def test_database_is_unavailable_when_the_pool_has_no_free_connection(
         engine.connect()
 
     with engine.connect():
-        response = call(connect)
+        response = post_to(connect)
 
     engine.dispose()
     assert response.status_code == 503
@@ -182,7 +182,7 @@ def test_database_is_unavailable_when_the_connection_is_lost(error: DBAPIError) 
     def lose_connection() -> None:
         raise error
 
-    response = call(lose_connection)
+    response = post_to(lose_connection)
 
     assert response.status_code == 503
     assert response.json() == UNAVAILABLE
@@ -192,7 +192,7 @@ def test_any_other_database_error_is_a_bug() -> None:
     def fail() -> None:
         raise DBAPIError("SELECT 1", {}, Exception())
 
-    response = call(fail)
+    response = post_to(fail)
 
     assert response.status_code == 500
     assert response.json() == BUG
