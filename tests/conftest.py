@@ -90,8 +90,10 @@ def shared_sqlite_engine() -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def enforce_foreign_keys(connection: sqlite3.Connection, _: object) -> None:
+    def set_up_connection(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
+        # Without an ORDER BY, the last rows come first, so that a forgotten one is noticed.
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
 
     return engine
 
