@@ -21,7 +21,7 @@ os.environ |= {
     "ACCESS_TOKEN_EXPIRE_MINUTES": "30",
     "FIRST_USER_IS_ADMIN": "true",
     "RATE_LIMIT_STORAGE_URI": "memory://",
-    "CORS_ORIGINS": "https://allowed.example.com",
+    "CORS_ORIGINS": "https://allowed.example.com, https://other.example.com",
 }
 
 import sqlite3

@@ -5,8 +5,6 @@ from fastapi.testclient import TestClient
 
 from tests.factories import PostFactory
 
-ORIGIN = "https://allowed.example.com"
-
 
 def test_root_says_hello(client: TestClient) -> None:
     response = client.get("/")
@@ -118,17 +116,18 @@ def test_response_to_a_request_without_a_token_can_be_cached(client: TestClient)
     assert "Cache-Control" not in response.headers
 
 
-def test_website_on_the_list_can_read_responses(client: TestClient) -> None:
-    response = client.get("/posts", headers={"Origin": ORIGIN})
+@pytest.mark.parametrize("origin", ["https://allowed.example.com", "https://other.example.com"])
+def test_website_on_the_list_can_read_responses(client: TestClient, origin: str) -> None:
+    response = client.get("/posts", headers={"Origin": origin})
 
-    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert response.headers["Access-Control-Allow-Origin"] == origin
     assert response.headers["Access-Control-Expose-Headers"] == "Link, Location, Retry-After"
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
 def test_website_on_the_list_can_send_a_token(client: TestClient, method: str) -> None:
     preflight = {
-        "Origin": ORIGIN,
+        "Origin": "https://allowed.example.com",
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "authorization, content-type",
     }
@@ -136,6 +135,7 @@ def test_website_on_the_list_can_send_a_token(client: TestClient, method: str) -
     response = client.options("/posts", headers=preflight)
 
     assert response.status_code == 200
+    assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "Access-Control-Allow-Credentials" not in response.headers
 
