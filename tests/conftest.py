@@ -22,6 +22,8 @@ os.environ |= {
     "FIRST_USER_IS_ADMIN": "true",
     "RATE_LIMIT_STORAGE_URI": "memory://",
     "CORS_ORIGINS": "https://allowed.example.com, https://other.example.com",
+    # Five hours behind UTC, so that a local time that is taken for UTC is wrong.
+    "TZ": "EST5",
 }
 
 import sqlite3
@@ -42,6 +44,8 @@ from app.models import User
 from tests.client import DocumentedClient, client_of
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
 from tests.factories import UserFactory
+
+time.tzset()  # Python has read TZ before it was set.
 
 
 @pytest.fixture(scope="session")

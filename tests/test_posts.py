@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
@@ -143,6 +143,15 @@ def test_white_space_around_a_post_is_stripped(user_client: TestClient) -> None:
     assert response.status_code == 201
     assert response.json()["title"] == "Hello"
     assert response.json()["content"] == "First line\n\nLast line"
+
+
+def test_post_has_the_time_at_which_it_was_created(user_client: TestClient) -> None:
+    before = datetime.now(UTC)
+
+    response = user_client.post("/posts", json={"title": "Hello", "content": "My first post."})
+
+    posted = datetime.fromisoformat(response.json()["date_posted"])
+    assert before <= posted <= datetime.now(UTC)
 
 
 def test_time_of_a_post_is_in_utc(client: TestClient) -> None:

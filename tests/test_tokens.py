@@ -45,6 +45,18 @@ def test_token_holds_the_user_the_version_and_two_times(user: User) -> None:
     }
 
 
+def test_token_expires_after_the_minutes_of_the_settings(
+    client: TestClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "access_token_expire_minutes", 5)
+
+    response = client.post("/auth/token", data={"username": "user", "password": PASSWORD})
+
+    claims = jwt.decode(response.json()["access_token"], KEY, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == 300
+    assert response.json()["expires_in"] == 300
+
+
 def test_good_token_opens_the_account(client: TestClient, user: User) -> None:
     response = read_account(client, sign(good_claims(user)))
 
