@@ -15,12 +15,19 @@ from tests.factories import PASSWORD, UserFactory
 ACCOUNT = {"username": "alice.smith", "email": "alice@example.com", "password": PASSWORD}
 LOGIN = {"username": "user", "password": PASSWORD}
 WRONG_LOGIN = {"username": "user", "password": "wrong password"}
+UNKNOWN_LOGIN = {"username": "nobody", "password": PASSWORD}
+WRONG_CHANGE = {"current_password": "wrong password", "new_password": "another password"}
 
 
 class CountingHasher(PasswordHasher):
-    """Count how many passwords are verified."""
+    """Count how many passwords are hashed and verified."""
 
+    hashed = 0
     verified = 0
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashed += 1
+        return super().hash(password, salt=salt)
 
     # The base class calls it `hash` too.
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
@@ -30,7 +37,8 @@ class CountingHasher(PasswordHasher):
 
 @pytest.fixture
 def counting_hasher(monkeypatch: pytest.MonkeyPatch) -> CountingHasher:
-    hasher = CountingHasher(CHEAPEST.time_cost, CHEAPEST.memory_cost, CHEAPEST.parallelism)
+    hasher = CountingHasher.from_parameters(CHEAPEST)
+    assert isinstance(hasher, CountingHasher)  # Its type says PasswordHasher.
     monkeypatch.setattr(security, "hasher", hasher)
     return hasher
 
@@ -94,13 +102,32 @@ def test_login_keeps_the_hash_when_the_parameters_are_the_same(
     assert session.get_one(User, user.id).hashed_password == user.hashed_password
 
 
-@pytest.mark.parametrize("login", [LOGIN, WRONG_LOGIN, {"username": "nobody", "password": "x"}])
-def test_login_verifies_exactly_one_password(
-    client: TestClient, user: User, counting_hasher: CountingHasher, login: dict[str, str]
+@pytest.mark.parametrize(
+    ("login", "status"), [(LOGIN, 200), (WRONG_LOGIN, 401), (UNKNOWN_LOGIN, 401)]
+)
+def test_login_verifies_one_password_and_hashes_none(
+    client: TestClient,
+    user: User,
+    counting_hasher: CountingHasher,
+    login: dict[str, str],
+    status: int,
 ) -> None:
-    client.post("/auth/token", data=login)
+    # The first login with an unknown name makes the hash that all of them use.
+    security.unknown_user_hash()
+    counting_hasher.hashed = 0
 
-    assert counting_hasher.verified == 1
+    response = client.post("/auth/token", data=login)
+
+    assert response.status_code == status
+    assert (counting_hasher.verified, counting_hasher.hashed) == (1, 0)
+
+
+def test_hash_for_unknown_users_has_the_parameters_of_all_others() -> None:
+    security.unknown_user_hash.cache_clear()
+
+    unknown_user_hash = security.unknown_user_hash()
+
+    assert security.hasher.check_needs_rehash(unknown_user_hash) is False
 
 
 def test_throttled_login_verifies_no_password(
@@ -110,6 +137,18 @@ def test_throttled_login_verifies_no_password(
         client.post("/auth/token", data=WRONG_LOGIN)
 
     response = client.post("/auth/token", data=LOGIN)
+
+    assert response.status_code == 429
+    assert counting_hasher.verified == 10
+
+
+def test_throttled_password_change_verifies_no_password(
+    user_client: TestClient, counting_hasher: CountingHasher
+) -> None:
+    for _ in range(10):
+        user_client.put("/users/me/password", json=WRONG_CHANGE)
+
+    response = user_client.put("/users/me/password", json=WRONG_CHANGE)
 
     assert response.status_code == 429
     assert counting_hasher.verified == 10
@@ -151,3 +190,11 @@ def test_user_cannot_change_to_a_password_that_is_easy_to_guess(
     assert response.status_code == 422
     assert response.json()["detail"][0]["loc"] == ["body", "new_password"]
     assert session.get_one(User, user.id).hashed_password == user.hashed_password
+
+
+def test_wrong_current_password_is_refused_before_a_weak_new_one(user_client: TestClient) -> None:
+    change = WRONG_CHANGE | {"new_password": "password1"}
+
+    response = user_client.put("/users/me/password", json=change)
+
+    assert response.status_code == 403
