@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlmodel import Session
 from starlette.types import Message, Receive, Scope, Send
 
+from app.database import get_session
 from app.dependencies import take_hashing_slot
 from app.main import app
 from app.models import User
@@ -51,7 +53,7 @@ def test_long_list_takes_as_many_queries_as_a_short_one(
 
 
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_no_operation_reads_the_same_row_twice(
+def test_no_operation_sends_the_same_query_twice(
     operation: str, admin_client: TestClient, user: User, statements: list[Statement]
 ) -> None:
     UserFactory.create(admin=True)
@@ -102,6 +104,45 @@ def test_hashing_slot_is_given_back_before_the_response_is_sent(user: User) -> N
     client.post("/auth/token", data={"username": user.username, "password": PASSWORD})
 
     assert steps == ["slot given back", "http.response.start", "http.response.body"]
+
+
+@pytest.mark.parametrize(
+    "operation", ["POST /auth/register", "POST /auth/token", "PUT /users/me/password"]
+)
+def test_hashing_slot_is_taken_before_the_session(
+    operation: str, user_client: TestClient, user: User, engine: Engine
+) -> None:
+    """Otherwise requests that wait for a slot would hold all connections."""
+    steps: list[str] = []
+
+    async def observed_slot() -> None:
+        steps.append("slot")
+
+    async def observed_session() -> AsyncIterator[Session]:
+        steps.append("session")
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    app.dependency_overrides |= {take_hashing_slot: observed_slot, get_session: observed_session}
+    response = send(user_client, operation, user, PostFactory.create())
+
+    assert response.is_success
+    assert steps == ["slot", "session"]
+
+
+def test_health_check_changes_no_row(client: TestClient, engine: Engine) -> None:
+    """It would lock all rows that it changes."""
+    PostFactory.create()
+    changed_rows: list[int] = []
+
+    def note_changed_rows(_: object, cursor: DBAPICursor, *__: object) -> None:
+        changed_rows.append(cursor.rowcount)
+
+    event.listen(engine, "after_cursor_execute", note_changed_rows)
+    client.get("/health")
+    event.remove(engine, "after_cursor_execute", note_changed_rows)
+
+    assert changed_rows == [0]
 
 
 def explain(statement: Statement, session: Session) -> str:
