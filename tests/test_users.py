@@ -59,7 +59,8 @@ def test_user_cannot_take_the_username_or_email_of_another(
 
     assert response.status_code == 409
     assert response.json() == {"detail": "Username or email already exists"}
-    assert session.get_one(User, user.id).username == "user"
+    unchanged = session.get_one(User, user.id)
+    assert (unchanged.username, unchanged.email) == ("user", user.email)
 
 
 def test_user_cannot_make_themselves_an_admin(
