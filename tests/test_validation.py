@@ -94,6 +94,16 @@ def test_invalid_password_is_refused(client: TestClient, password: object) -> No
     assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "password"]]
 
 
+@pytest.mark.parametrize("password", ["", "x" * 129, "horse staple\n"])
+def test_invalid_current_password_is_refused(user_client: TestClient, password: str) -> None:
+    change = {"current_password": password, "new_password": "horse staple"}
+
+    response = user_client.put("/users/me/password", json=change)
+
+    assert response.status_code == 422
+    assert [reason["loc"] for reason in response.json()["detail"]] == [["body", "current_password"]]
+
+
 @pytest.mark.parametrize("password", ["x" * 7, "x" * 129, "horse staple\n"])
 def test_invalid_new_password_is_refused(user_client: TestClient, password: str) -> None:
     change = {"current_password": "x", "new_password": password}
