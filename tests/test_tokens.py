@@ -6,11 +6,14 @@ import jwt
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlmodel import Session, select
 
 from app.config import settings
 from app.models import User
 from app.security import create_token
-from tests.factories import PASSWORD, UserFactory
+from tests.client import client_of
+from tests.factories import PASSWORD, PostFactory, UserFactory
+from tests.operations import send
 
 KEY = settings.secret_key.get_secret_value()
 
@@ -139,7 +142,7 @@ def test_token_needs_each_of_its_claims(client: TestClient, user: User, missing:
 
 
 @pytest.mark.parametrize("sub", [str(2**40), "0", "-1", str(2**63), "9" * 5_000, "user", "1.5", ""])
-def test_token_of_a_user_who_does_not_exist_is_refused(
+def test_token_with_an_unknown_or_invalid_user_id_is_refused(
     client: TestClient, user: User, sub: str
 ) -> None:
     response = read_account(client, sign(good_claims(user) | {"sub": sub}))
@@ -172,14 +175,29 @@ def test_token_of_a_host_whose_clock_is_ahead_is_accepted(client: TestClient, us
     assert response.status_code == 200
 
 
-def test_new_account_starts_at_a_random_version(client: TestClient) -> None:
+def test_new_accounts_start_at_random_versions(client: TestClient, session: Session) -> None:
     """A token can be older than the account, if the database was restored or emptied."""
-    account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-    user_id = client.post("/auth/register", json=account).json()["id"]
+    for name in ("alice", "bob"):
+        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        client.post("/auth/register", json=account)
 
-    response = read_account(client, create_token(user_id, 0))
+    first, second = session.exec(select(User.token_version)).all()
+    assert abs(first - second) > 1
 
-    assert response.status_code == 401
+
+@pytest.mark.parametrize("operation", ["DELETE /auth/tokens", "PUT /users/me/password"])
+def test_ending_all_tokens_makes_a_random_version(operation: str, session: Session) -> None:
+    """A counter could reach a version again, if the database was restored."""
+    user = UserFactory.create(token_version=7)
+    other = UserFactory.create(token_version=7)
+    post = PostFactory.create()
+
+    send(client_of(user), operation, user, post)
+    send(client_of(other), operation, other, post)
+
+    first = session.get_one(User, user.id).token_version
+    second = session.get_one(User, other.id).token_version
+    assert len({7, first, second}) == 3
 
 
 def test_token_of_a_deleted_account_does_not_open_a_new_one_of_that_name(
