@@ -34,7 +34,7 @@ class RowFactory(SQLAlchemyModelFactory):
 
     @classmethod
     def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Refuse misspelt keywords, which a table of SQLModel would ignore."""
+        """Refuse unknown keywords, which a table of SQLModel would ignore."""
         unknown = kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.parameters}
         if unknown:
             raise TypeError(f"{cls.__name__} knows no {', '.join(sorted(unknown))}")

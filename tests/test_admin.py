@@ -32,7 +32,7 @@ def test_list_of_users_links_to_its_next_page(admin_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("is_admin", [True, False])
-def test_admin_can_make_and_unmake_admins(
+def test_admin_can_grant_and_revoke_admin_rights(
     admin_client: TestClient, session: Session, is_admin: bool
 ) -> None:
     user = UserFactory.create(is_admin=not is_admin)

@@ -101,7 +101,7 @@ def test_factories_commit(session: Session) -> None:
 
 
 @pytest.mark.parametrize("keyword", ["usernam", "author", "hashed_pasword"])
-def test_factories_refuse_a_misspelt_keyword(keyword: str, engine: Engine) -> None:
+def test_factories_refuse_an_unknown_keyword(keyword: str, engine: Engine) -> None:
     with pytest.raises(TypeError, match=f"UserFactory knows no {keyword}"):
         UserFactory.create(**{keyword: "value"})
 

@@ -118,7 +118,7 @@ def test_deleting_a_user_succeeds_when_they_were_just_deleted(
     assert response.status_code == 204
 
 
-def test_last_of_two_new_passwords_wins_and_ends_all_tokens(
+def test_later_of_two_password_changes_wins_and_ends_all_tokens(
     client: TestClient, user_client: TestClient, user: User, run_before: RunBefore
 ) -> None:
     first = "UPDATE users SET hashed_password = 'first', token_version = 1"
