@@ -140,7 +140,8 @@ async def handle_invalid_request(_: Request, error: RequestValidationError) -> R
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
     """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
     if isinstance(error, (exc.IntegrityError, StaleDataError)):
-        logger.warning("The database refused a change: %r", error)
+        # The lines after the first can show values.
+        logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
     # SQLite also raises an OperationalError for a mistake in a statement.
     driver_error = getattr(error, "orig", None)

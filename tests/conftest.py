@@ -27,6 +27,7 @@ os.environ |= {
 }
 
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -45,7 +46,8 @@ from tests.client import DocumentedClient, client_of
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
 from tests.factories import UserFactory
 
-time.tzset()  # Python has read TZ before it was set.
+if sys.platform != "win32":
+    time.tzset()  # Python has read TZ before it was set.
 
 
 @pytest.fixture(scope="session")

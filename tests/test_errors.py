@@ -26,7 +26,6 @@ class Row(SQLModel, registry=registry()):
 
 class Shop(Row, table=True):
     name: str = Field(unique=True)
-    password: str = ""
 
 
 class Product(Row, table=True):
@@ -54,7 +53,7 @@ def test_breaking_a_unique_constraint_is_a_conflict(
 ) -> None:
     def create_two_shops_of_one_name() -> None:
         with Session(shop_engine) as session:
-            session.add_all([Shop(name="Same"), Shop(name="Same", password="secret")])
+            session.add_all([Shop(name="Same"), Shop(name="Same")])
             session.commit()
 
     response = post_to(create_two_shops_of_one_name)
@@ -62,8 +61,9 @@ def test_breaking_a_unique_constraint_is_a_conflict(
     assert response.status_code == 409
     assert response.json() == CONFLICT
     assert "WARNING" in caplog.text
-    assert "The database refused a change: IntegrityError" in caplog.text
-    assert "secret" not in caplog.text
+    assert "The database refused a change: " in caplog.text
+    assert "unique constraint" in caplog.text.lower()
+    assert "Same" not in caplog.text
 
 
 def test_breaking_a_foreign_key_is_a_conflict(shop_engine: Engine) -> None:
@@ -94,7 +94,7 @@ def test_updating_a_deleted_row_is_a_conflict(
 
     assert response.status_code == 409
     assert response.json() == CONFLICT
-    assert "The database refused a change: StaleDataError" in caplog.text
+    assert "The database refused a change: UPDATE statement on table 'shop'" in caplog.text
 
 
 @pytest.mark.parametrize(
