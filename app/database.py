@@ -28,9 +28,9 @@ engine = build_engine(settings.database_url, POOL_SIZE)
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
     # To serve a client that gave up while it waited for its turn would only delay others. Asking
-    # takes a while, so only do it for requests that did wait.
+    # takes a while, so only do it for requests that have waited for long.
     waited = time.monotonic() - request.scope["received_at"]
-    if waited > 0.1 and await request.is_disconnected():
+    if waited > 1 and await request.is_disconnected():
         raise HTTPException(499, "The client closed the connection")  # For the access log.
     # Without `expire_on_commit`, an endpoint can return what it has just committed.
     session = Session(engine, expire_on_commit=False)

@@ -7,7 +7,7 @@ Dependencies that don't wait for anything are `async def`, as that is faster.
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from sqlmodel import Session, select
@@ -91,8 +91,11 @@ def keep_an_admin(user: User, session: Session) -> None:
         raise errors.LastAdmin
 
 
-async def take_hashing_slot() -> AsyncIterator[None]:
+async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
     """Hold one of the HASHING_SLOTS. FastAPI waits for a free one before it calls this."""
+    if await request.is_disconnected():
+        # The client has given up. Hashing now would only delay others.
+        raise HTTPException(499, "The client closed the connection")  # For the access log.
     yield
 
 
