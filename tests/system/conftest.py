@@ -5,7 +5,6 @@ tests run, as these use only one core.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
@@ -17,7 +16,7 @@ from sqlmodel import Session, delete
 from app.models import User
 from tests.databases import new_database, new_engine, upgrade
 from tests.system.migrations import ROOT, copy_app, write_migration
-from tests.system.server import Server, starting_server
+from tests.system.server import SERVE, Server, starting_server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,7 +76,7 @@ def refused_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def refusals(
-    tmp_path_factory: pytest.TempPathFactory, refused_url: str
+    tmp_path_factory: pytest.TempPathFactory, refused_url: str, servers_url: str
 ) -> Iterator[dict[str, Popen[str]]]:
     """Start servers that can't start."""
     failing = copy_app(tmp_path_factory.mktemp("failing"))
@@ -88,18 +87,18 @@ def refusals(
     write_migration(branched, "two", "pass")
     directory = tmp_path_factory.mktemp("no settings")
 
-    def start(*options: str, app: Path = ROOT, **settings: str) -> Popen[str]:
-        server = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"]
-        command = [*server, "--app-dir", str(app), *options]
+    def start(app: Path = ROOT, **settings: str) -> Popen[str]:
+        command = [*SERVE, "--app-dir", str(app)]
         environment = os.environ | settings
         return Popen(command, env=environment, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True)
 
-    workers = ["--workers", "2", "--timeout-worker-healthcheck", "1"]
+    lost_redis = "redis://127.0.0.1:1"
     processes = {
-        "no key, two workers": start(*workers, SECRET_KEY=""),
-        "no directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
-        "failing migration": start(app=failing, DATABASE_URL=refused_url),
-        "two newest migrations": start(app=branched, DATABASE_URL=refused_url),
+        "no secret key": start(SECRET_KEY=""),
+        "SQLite in a missing directory": start(DATABASE_URL="sqlite:////nowhere/at/all.db"),
+        "failing migration": start(failing, DATABASE_URL=refused_url),
+        "two newest migrations": start(branched, DATABASE_URL=refused_url),
+        "lost Redis": start(DATABASE_URL=servers_url, RATE_LIMIT_STORAGE_URI=lost_redis),
     }
     yield processes
     for process in processes.values():
