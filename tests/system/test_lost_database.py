@@ -1,5 +1,6 @@
 """A database that is locked, gone or silent gives a 503 and a line in the log, until it is back."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from threading import Event, Thread
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, NullPool, create_engine
-from sqlmodel import Session, SQLModel, update
+from sqlmodel import Session, SQLModel, delete, update
 
 from app import sqlite
 from app.database import POOL_SIZE, lock_users
@@ -95,6 +96,17 @@ def test_write_waits_only_so_long_for_a_lock(
     assert user_client.patch(f"/posts/{post.id}", json={"title": "After"}).status_code == 200
 
 
+def test_registering_while_the_database_is_locked_is_no_conflict(
+    client: TestClient, user: User, engine: Engine
+) -> None:
+    with Session(engine) as other:
+        lock_users(other)
+        response = client.post("/auth/register", json=REGISTRATION)
+
+    assert response.status_code == 503
+    assert client.post("/auth/register", json=REGISTRATION).status_code == 201
+
+
 def test_service_that_can_only_read_is_not_healthy(client: TestClient, engine: Engine) -> None:
     read_only = (
         create_engine(f"sqlite:///file:{engine.url.database}?mode=ro&uri=true")
@@ -114,10 +126,15 @@ def test_service_that_can_only_read_is_not_healthy(client: TestClient, engine: E
 
 
 @pytest.mark.skipif(not TEST_DATABASE_URL, reason="SQLite only locks the whole file")
-def test_service_is_healthy_while_users_are_locked(client: TestClient, engine: Engine) -> None:
-    """Deleting an account with many posts can keep the lock for two seconds."""
+def test_service_is_healthy_while_an_account_is_deleted(
+    client: TestClient, user: User, engine: Engine
+) -> None:
+    """With many posts, that can take two seconds."""
+    PostFactory.create(author=user)
+
     with Session(engine) as other:
         lock_users(other)
+        other.exec(delete(User))  # The posts go with their users.
         response = client.get("/health")
 
     assert response.status_code == 200
@@ -204,12 +221,49 @@ def test_sqlite_file_that_was_deleted_is_unavailable(tmp_path: Path) -> None:
 
     engine.dispose()
     assert [before.status_code, after.status_code] == [200, 503]
+    assert not file.exists()
+
+
+def test_sqlite_file_that_was_replaced_is_used(tmp_path: Path) -> None:
+    file, backup = tmp_path / "test.db", tmp_path / "backup.db"
+    file.touch()
+    engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)
+    SQLModel.metadata.create_all(engine)
+    engine.dispose()  # Now all of it is in the file.
+    shutil.copy(file, backup)
+
+    with used_by_app_and_factories(engine):
+        client = TestClient(app)
+        before = client.post("/auth/register", json=REGISTRATION)
+        engine.dispose()
+        client.get("/posts")
+        backup.rename(file)
+        after = client.post("/auth/register", json=REGISTRATION)
+
+    engine.dispose()
+    assert [before.status_code, after.status_code] == [201, 201]
 
 
 def test_sqlite_file_that_is_not_a_database_is_unavailable(tmp_path: Path) -> None:
     file = tmp_path / "test.db"
     file.write_text("This is not a database.")
     engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)
+
+    with used_by_app_and_factories(engine):
+        response = TestClient(app).get("/posts")
+
+    engine.dispose()
+    assert response.status_code == 503
+
+
+def test_sqlite_file_that_is_damaged_is_unavailable(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    file.touch()
+    engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)
+    SQLModel.metadata.create_all(engine)
+    engine.dispose()
+    first_page = file.read_bytes()[:4096]  # It says which tables there are, and where.
+    file.write_bytes(first_page.ljust(file.stat().st_size, b"?"))
 
     with used_by_app_and_factories(engine):
         response = TestClient(app).get("/posts")
