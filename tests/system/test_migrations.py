@@ -10,6 +10,8 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Engine, inspect, text
@@ -20,7 +22,7 @@ from app.config import settings
 from app.database import is_up_to_date, migration_transaction, upgrade_database
 from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine
-from tests.system.migrations import ROOT, copy_app, write_migration
+from tests.system.migrations import ROOT, copy_app, replace_once, write_migration
 
 # What `create_all` of the first release made, which knew no migrations.
 FIRST_RELEASE = (
@@ -125,6 +127,14 @@ def test_migrations_make_the_schema_of_the_models(engine: Engine, tmp_path: Path
     assert read_schema(engine) == expected
 
 
+def test_all_migrations_can_be_undone(engine: Engine) -> None:
+    upgrade_database()
+
+    command.downgrade(Config(toml_file=ROOT / "pyproject.toml"), "base")
+
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+
+
 @pytest.mark.parametrize("stamped", [False, True])
 def test_database_of_the_first_release_is_adopted_without_loss(
     engine: Engine, stamped: bool
@@ -143,9 +153,12 @@ def test_database_of_the_first_release_is_adopted_without_loss(
         assert session.exec(select(Post.title)).all() == ["Hello"]
 
 
-def start_upgrade(directory: Path, database_url: str, and_then: str = "") -> Popen[bytes]:
-    """Upgrade a database in another process, which ends with 0 if all goes well."""
-    code = f"from app.database import upgrade_database; upgrade_database(){and_then}"
+UPGRADE = "from app.database import upgrade_database; upgrade_database()"
+ASSERT_NO_ALEMBIC = "import sys; assert 'alembic' not in sys.modules"
+
+
+def start_python(code: str, directory: Path, database_url: str) -> Popen[bytes]:
+    """Run code in another process, which ends with 0 if all goes well."""
     environment = os.environ | {"DATABASE_URL": database_url}
     return Popen([sys.executable, "-c", code], cwd=directory, env=environment)
 
@@ -153,7 +166,7 @@ def start_upgrade(directory: Path, database_url: str, and_then: str = "") -> Pop
 def test_starting_again_needs_no_alembic(database_url: str) -> None:
     upgrade_database()
 
-    process = start_upgrade(ROOT, database_url, "; import sys; assert 'alembic' not in sys.modules")
+    process = start_python(f"{UPGRADE}; {ASSERT_NO_ALEMBIC}", ROOT, database_url)
 
     assert process.wait(60) == 0
 
@@ -190,17 +203,13 @@ def test_long_migration_works_while_another_process_waits_for_it(
 ) -> None:
     """It takes longer than requests may wait, which is a tenth of a second in this copy."""
     copy = copy_app(tmp_path / "copy")
-    sqlite_code = copy / "app/sqlite.py"
-    sqlite_code.write_text(
-        sqlite_code.read_text().replace("MILLISECONDS = 4_000", "MILLISECONDS = 100")
-    )
-    postgres_code = copy / "app/postgres.py"
-    postgres_code.write_text(postgres_code.read_text().replace("_SECONDS = 2.0", "_SECONDS = 0.1"))
+    replace_once(copy / "app/sqlite.py", "MILLISECONDS = 4_000", "MILLISECONDS = 100")
+    replace_once(copy / "app/postgres.py", "STATEMENT_SECONDS = 2.0", "STATEMENT_SECONDS = 0.1")
     write_migration(
         copy, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(0.5)"
     )
 
-    processes = [start_upgrade(copy, database_url) for _ in range(2)]
+    processes = [start_python(UPGRADE, copy, database_url) for _ in range(2)]
 
     assert [process.wait(60) for process in processes] == [0, 0]
     assert inspect(engine).has_table("scratch")
@@ -226,16 +235,25 @@ def test_posts_survive_when_a_migration_rebuilds_the_users(engine: Engine) -> No
         assert session.exec(select(Post.title)).all() == ["Hello"]
 
 
+@pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="PostgreSQL always enforces foreign keys")
+def test_migration_that_leaves_posts_without_their_author_is_undone(engine: Engine) -> None:
+    make_first_release(engine)
+
+    with (
+        pytest.raises(RuntimeError, match="refer to rows that don't exist"),
+        migration_transaction() as connection,
+    ):
+        connection.execute(text("DELETE FROM users"))
+
+    with Session(engine) as session:
+        assert session.exec(select(User.username)).all() == ["alice"]
+
+
 def test_commands_work_without_any_settings(tmp_path: Path) -> None:
     copy = copy_app(tmp_path)
     shutil.copy(ROOT / "pyproject.toml", copy)
-    models = copy / "app/models.py"
-    models.write_text(
-        models.read_text().replace(
-            "    hashed_password: str\n",
-            "    hashed_password: str\n    scratch: str | None = None\n",
-        )
-    )
+    column = "    hashed_password: str\n"
+    replace_once(copy / "app/models.py", column, f"{column}    scratch: str | None = None\n")
 
     # All in one process, as Alembic takes longer to import than to do any of this. Like `alembic`
     # itself, but unlike `python -c`, `python -P -c` does not look for `app` in this directory.
