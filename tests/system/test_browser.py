@@ -35,10 +35,10 @@ def page() -> Iterator[Any]:
 def execute(page: Any, operation: str, *, shows: str) -> None:
     """Execute an operation as Swagger UI suggests it, and wait for the status to be shown."""
     block = page.locator(f"#operations-{operation}")
-    execute = block.get_by_role("button", name="Execute")
-    if not execute.is_visible():
+    button = block.get_by_role("button", name="Execute")
+    if not button.is_visible():
         block.locator(".opblock-summary-control").click()
-    execute.click()
+    button.click()
     playwright.expect(
         block.locator(".live-responses-table tbody .response-col_status")
     ).to_contain_text(shows)

@@ -78,7 +78,7 @@ def test_statement_that_waits_for_a_lock_is_given_up(
     assert client.post("/posts", json=post).status_code == 201
 
 
-def test_last_of_the_admins_who_resign_at_once_stays(
+def test_last_of_the_admins_who_resign_at_once_stays_behind_pgbouncer(
     client: httpx.Client, cluster: Cluster
 ) -> None:
     with used_by_app_and_factories(create_engine(cluster.url, poolclass=NullPool)):

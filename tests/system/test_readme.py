@@ -67,7 +67,7 @@ def test_file_names_every_setting_and_its_default(file: str, line: str) -> None:
 
 
 def test_guide_to_the_tests_names_only_tests_that_exist() -> None:
-    named = set(re.findall(r"(?<!\| )`(test_\w+)`", (ROOT / "tests/README.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "tests/README.md").read_text()))
 
     files = [file.read_text() for file in ROOT.glob("tests/**/test_*.py")]
     written = {name for file in files for name in re.findall(r"def (test_\w+)", file)}
