@@ -15,6 +15,12 @@ def copy_app(directory: Path) -> Path:
     return directory
 
 
+def append(file: Path, line: str) -> None:
+    """Add a line to the end of a file, where it overrides what is above it."""
+    with file.open("a") as code:
+        code.write(f"\n{line}\n")
+
+
 def replace_once(file: Path, old: str, new: str) -> None:
     """Replace a text that must occur exactly once in a file."""
     code = file.read_text()

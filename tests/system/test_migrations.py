@@ -22,7 +22,7 @@ from app.config import settings
 from app.database import is_up_to_date, migration_transaction, upgrade_database
 from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine
-from tests.system.migrations import ROOT, copy_app, replace_once, write_migration
+from tests.system.migrations import ROOT, append, copy_app, replace_once, write_migration
 
 # What `create_all` of the first release made, which knew no migrations.
 FIRST_RELEASE = (
@@ -203,8 +203,8 @@ def test_long_migration_works_while_another_process_waits_for_it(
 ) -> None:
     """It takes longer than requests may wait, which is a tenth of a second in this copy."""
     copy = copy_app(tmp_path / "copy")
-    replace_once(copy / "app/sqlite.py", "MILLISECONDS = 4_000", "MILLISECONDS = 100")
-    replace_once(copy / "app/postgres.py", "STATEMENT_SECONDS = 2.0", "STATEMENT_SECONDS = 0.1")
+    append(copy / "app/sqlite.py", "LOCK_MILLISECONDS = 100")
+    append(copy / "app/postgres.py", "STATEMENT_SECONDS = 0.1")
     write_migration(
         copy, "long", "op.execute('CREATE TABLE scratch (id INTEGER)'); time.sleep(0.5)"
     )
