@@ -15,6 +15,10 @@ KEY_BYTES = 32  # RFC 7518, section 3.2: an HS256 key must be at least as long a
 STARTUP_FAILURE = 3  # With several workers, Uvicorn gives up only if they end with this status.
 
 
+def split_origins(value: str) -> list[str]:
+    return value.replace(",", " ").split()
+
+
 class Settings(BaseSettings):
     """The settings of the app. `.env.example` explains each of them."""
 
@@ -81,9 +85,9 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def check_cors_origins(cls, value: str) -> str:
-        for origin in value.replace(",", " ").split():
+        for origin in split_origins(value):
             if not re.fullmatch(r"\*|https?://[^/\s]+", origin):
-                raise ValueError("must be * or origins such as https://example.com, with commas")
+                raise ValueError("must be * or origins such as https://example.com, separated by ,")
         return value
 
 

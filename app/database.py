@@ -27,8 +27,8 @@ engine = build_engine(settings.database_url, POOL_SIZE)
 
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
-    # To serve a client that gave up while it waited for its turn would only delay others. Asking
-    # takes a while, so only do it for requests that have waited for long.
+    # Don't serve a client that gave up while it waited: that would only delay others. Asking takes
+    # time too, so only ask if the request has waited for more than a second.
     waited = time.monotonic() - request.scope["received_at"]
     if waited > 1 and await request.is_disconnected():
         raise HTTPException(499, "The client closed the connection")  # For the access log.
@@ -105,5 +105,5 @@ def is_up_to_date() -> bool:
     # A script names the revision before it, or several if it joins branches.
     predecessors = " ".join(re.findall("down_revision.*?= (.*)", scripts))
     if unknown := current - revisions:
-        raise RuntimeError(f"the database is newer, or a script is missing: {unknown.pop()}")
+        raise RuntimeError(f"the database has revision {unknown.pop()}, which is unknown here")
     return current == revisions - set(re.findall(r"\w+", predecessors))

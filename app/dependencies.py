@@ -101,7 +101,7 @@ async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
 
 # A hash keeps a core busy for about 25 ms, so only a few are made at once. Use it as
 # `dependencies=[HashingSlot]`: these run first, so requests that wait for a slot don't hold a
-# database connection. As with the session, a client that reads its response slowly holds no slot.
+# database connection. `scope="function"` gives the slot back before the response is sent.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
@@ -117,7 +117,7 @@ class Page(BaseModel):
     after: int | None = Field(None, ge=0, le=MAX_ID, description="The last id of the page before.")
 
     def link_next(self, ids: list[int], request: Request, response: Response) -> None:
-        """Link to the next page (RFC 8288). Read one row more than `limit` to see if it exists."""
+        """Link to the next page (RFC 8288) if there are more ids than `limit`."""
         if len(ids) > self.limit:
             url = request.url.include_query_params(after=ids[self.limit - 1])
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

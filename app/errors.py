@@ -137,18 +137,25 @@ async def handle_invalid_request(_: Request, error: RequestValidationError) -> R
     return JSONResponse({"detail": reasons}, 422)
 
 
+def is_unavailable(error: exc.SQLAlchemyError) -> bool:
+    if isinstance(error, exc.TimeoutError):  # No connection of the pool became free.
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return False  # SQLite also raises an OperationalError for a mistake in a statement.
+    return isinstance(error, (exc.OperationalError, exc.InterfaceError)) or (
+        error.connection_invalidated
+    )
+
+
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
     """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
     if isinstance(error, (exc.IntegrityError, StaleDataError)):
         # The lines after the first can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
-    # SQLite also raises an OperationalError for a mistake in a statement.
-    driver_error = getattr(error, "orig", None)
-    if getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        raise error
-    is_lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    if is_lost or isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)):
+    if is_unavailable(error):
         logger.error("Database unavailable: %r", error)
         return await http_exception_handler(request, DatabaseUnavailable())
     raise error  # A bug.

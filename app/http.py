@@ -1,4 +1,4 @@
-"""HEAD requests and the headers that protect browsers, as ASGI middleware, and the 405."""
+"""Middleware for HEAD requests and security headers, and the handler for a wrong method."""
 
 import time
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HttpRules:
-    """Answer HEAD wherever there is a GET, and add the headers that protect browsers."""
+    """Handle HEAD as GET, add security headers, and prepare requests for the app."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -30,8 +30,8 @@ class HttpRules:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        # With Content-Length, a body that is too large is refused in plain text. Without it, the
-        # body is measured while it is read, and the 413 is JSON, like all errors.
+        # If there is a Content-Length, Starlette refuses a body that is too large in plain text.
+        # Without it, Starlette measures the body while the app reads it, and the 413 is JSON.
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-length"]
         if scope["method"] == "HEAD":
             # The app handles it as a GET, and the server leaves out the body.

@@ -11,7 +11,7 @@ from sqlmodel import false, update
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import errors, throttle
-from app.config import settings
+from app.config import settings, split_origins
 from app.database import SessionDep, engine, upgrade_database
 from app.docs import add_docs
 from app.http import HttpRules, handle_wrong_method
@@ -64,11 +64,12 @@ app = FastAPI(
     # Generated clients name their functions after the operation ids, so keep these short.
     generate_unique_id_function=lambda route: route.name,
 )
+# Not `FastAPI(max_body_size=...)`: that runs before all middleware, so its 413 has no CORS headers.
 app.add_middleware(RequestBodyLimitMiddleware, max_body_size=1024 * 1024)
 if settings.cors_origins:
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=settings.cors_origins.replace(",", " ").split(),
+        allow_origins=split_origins(settings.cors_origins),
         allow_methods=["*"],
         allow_headers=["Authorization"],
         expose_headers=["Link", "Location", "Retry-After"],
@@ -91,7 +92,8 @@ async def read_root() -> Greeting:
 def read_health(session: SessionDep) -> Health:
     """Check that the service can read and write its database."""
     try:
-        # It changes no row, but fails if the database is read-only. `lock_users` doesn't delay it.
+        # It changes no row, but fails if the database is read-only. It uses the posts because, on
+        # PostgreSQL, `lock_users` locks the users.
         session.exec(update(Post).where(false()).values(title=Post.title))
     except SQLAlchemyError as error:  # All of them, also those that are a 500 elsewhere.
         raise errors.DatabaseUnavailable from error

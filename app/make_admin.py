@@ -5,7 +5,7 @@ import sys
 
 from sqlmodel import Session, select
 
-# In development, no SECRET_KEY is needed. This command makes no tokens.
+# This command makes no tokens, so it needs no SECRET_KEY. In development, the app makes one.
 os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.database import engine, upgrade_database

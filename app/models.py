@@ -4,8 +4,8 @@ Each resource has Create and Update (what clients send, with the rules for it), 
 (what they receive) and, last, the table. `is_admin` and `hashed_password` are only on the table, so
 clients can't set them.
 
-The rules are lengths and patterns, not functions, so that `openapi.json` contains them: the app
-accepts whatever it allows.
+The rules are lengths and patterns, so that `openapi.json` contains them. The app accepts whatever
+it allows, except passwords that are too easy to guess.
 """
 
 import re
@@ -166,7 +166,7 @@ Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
 class LoginForm(RequestBody):
-    """The password form of OAuth2. FastAPI's own, OAuth2PasswordRequestForm, limits no length."""
+    """The password form of OAuth2. FastAPI's own OAuth2PasswordRequestForm has no limits."""
 
     # RFC 6749, section 3.2: unknown fields have to be ignored.
     model_config = {"extra": "ignore"} | example(

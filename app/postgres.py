@@ -20,11 +20,12 @@ CONNECT_ARGS = {
     # Behind PgBouncer, many clients share one server connection, and would mix up their prepared
     # statements.
     "prepare_threshold": None,
+    # The default of the server may be an encoding that lacks characters.
     "client_encoding": "utf8",
 }
 
-# PostgreSQL's default, which a server can change. Whoever waited for a lock has to see what was
-# committed meanwhile.
+# PostgreSQL's default, but a server can have another one. After waiting for a lock, a transaction
+# has to see what others have committed.
 ISOLATION_LEVEL = "READ COMMITTED"
 
 

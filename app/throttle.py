@@ -1,4 +1,4 @@
-"""The limits on failed logins, and on changes of a password with a wrong current one."""
+"""Limits on failed logins, and on wrong current passwords when a password is changed."""
 
 import logging
 from contextlib import suppress
@@ -16,7 +16,7 @@ from app.models import LoginForm, User
 
 logger = logging.getLogger(__name__)
 
-# A limit counts for one minute, starting with the first failure.
+# Each limit counts failures for one minute, starting with the first one.
 BY_NAME = RateLimitItemPerMinute(10, namespace="name")
 BY_ADDRESS = RateLimitItemPerMinute(100, namespace="address")
 BY_USER = RateLimitItemPerMinute(10, namespace="user")

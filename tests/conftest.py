@@ -47,7 +47,7 @@ from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by
 from tests.factories import UserFactory
 
 if sys.platform != "win32":
-    time.tzset()  # Python has read TZ before it was set.
+    time.tzset()  # Python read TZ when it started, before it was set above.
 
 
 @pytest.fixture(scope="session")
