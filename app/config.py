@@ -16,7 +16,7 @@ STARTUP_FAILURE = 3  # With several workers, Uvicorn gives up only if they end w
 
 
 def split_origins(value: str) -> list[str]:
-    return value.replace(",", " ").split()
+    return [origin.strip() for origin in value.split(",") if origin.strip()]
 
 
 class Settings(BaseSettings):

@@ -80,6 +80,7 @@ def test_failing_migration_changes_nothing(
         ("CORS_ORIGINS", "hunter2"),
         ("CORS_ORIGINS", "https://example.com/hunter2"),
         ("CORS_ORIGINS", "https://example.com, hunter2.example.com"),
+        ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
     ],
 )
 def test_wrong_setting_is_named_but_not_shown(
