@@ -26,12 +26,16 @@ MIGRATION_LOCK = 7_305_806_210  # Any number that nothing else in the same datab
 engine = build_engine(settings.database_url, POOL_SIZE)
 
 
-async def get_session(request: Request) -> AsyncIterator[Session]:
-    # Don't serve a client that gave up while it waited: that would only delay others. Asking takes
-    # time too, so only ask if the request has waited for more than a second.
-    waited = time.monotonic() - request.scope["received_at"]
-    if waited > 1 and await request.is_disconnected():
+async def refuse_if_client_is_gone(request: Request) -> None:
+    """Don't serve a client that gave up while it waited: that would only delay others."""
+    if await request.is_disconnected():
         raise HTTPException(499, "The client closed the connection")  # For the access log.
+
+
+async def get_session(request: Request) -> AsyncIterator[Session]:
+    # Asking takes time too, so only ask if the request has waited for more than a second.
+    if time.monotonic() - request.scope["received_at"] > 1:
+        await refuse_if_client_is_gone(request)
     # Without `expire_on_commit`, an endpoint can return what it has just committed.
     session = Session(engine, expire_on_commit=False)
     try:
@@ -103,7 +107,8 @@ def is_up_to_date() -> bool:
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
     revisions = set(re.findall(r"^revision.*?= \W(\w+)", scripts, re.MULTILINE))
     # A script names the revision before it, or several if it joins branches.
-    predecessors = " ".join(re.findall("down_revision.*?= (.*)", scripts))
+    names = " ".join(re.findall("down_revision.*?= (.*)", scripts))
+    predecessors = set(re.findall(r"\w+", names))
     if unknown := current - revisions:
         raise RuntimeError(f"the database has revision {unknown.pop()}, which is unknown here")
-    return current == revisions - set(re.findall(r"\w+", predecessors))
+    return current == revisions - predecessors

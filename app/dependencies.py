@@ -7,13 +7,13 @@ Dependencies that don't wait for anything are `async def`, as that is faster.
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from sqlmodel import Session, select
 
 from app import errors, security
-from app.database import SessionDep, lock_users
+from app.database import SessionDep, lock_users, refuse_if_client_is_gone
 from app.models import MAX_ID, Id, Post, User
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
@@ -93,9 +93,7 @@ def keep_an_admin(user: User, session: Session) -> None:
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
     """Hold one of the HASHING_SLOTS. FastAPI waits for a free one before it calls this."""
-    if await request.is_disconnected():
-        # The client has given up. Hashing now would only delay others.
-        raise HTTPException(499, "The client closed the connection")  # For the access log.
+    await refuse_if_client_is_gone(request)
     yield
 
 

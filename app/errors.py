@@ -144,9 +144,9 @@ def is_unavailable(error: exc.SQLAlchemyError) -> bool:
         return False
     if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
         return False  # SQLite also raises an OperationalError for a mistake in a statement.
-    return isinstance(error, (exc.OperationalError, exc.InterfaceError)) or (
-        error.connection_invalidated
-    )
+    if error.connection_invalidated:
+        return True
+    return isinstance(error, (exc.OperationalError, exc.InterfaceError))
 
 
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:

@@ -131,7 +131,7 @@ def test_hashing_slot_is_taken_before_the_session(
 
 
 def test_health_check_changes_no_row(client: TestClient, engine: Engine) -> None:
-    """It would lock all rows that it changes."""
+    """Otherwise it would lock the rows that it changes."""
     PostFactory.create()
     changed_rows: list[int] = []
 

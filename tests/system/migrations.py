@@ -21,13 +21,6 @@ def append(file: Path, line: str) -> None:
         code.write(f"\n{line}\n")
 
 
-def replace_once(file: Path, old: str, new: str) -> None:
-    """Replace a text that must occur exactly once in a file."""
-    code = file.read_text()
-    assert code.count(old) == 1
-    file.write_text(code.replace(old, new))
-
-
 def write_migration(directory: Path, revision: str, upgrade: str) -> None:
     """Add a migration to a copy of the app, which follows the newest one of the app."""
     (directory / "app/migrations/versions" / f"{revision}.py").write_text(

@@ -22,7 +22,7 @@ from app.config import settings
 from app.database import is_up_to_date, migration_transaction, upgrade_database
 from app.models import Post, User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine
-from tests.system.migrations import ROOT, append, copy_app, replace_once, write_migration
+from tests.system.migrations import ROOT, append, copy_app, write_migration
 
 # What `create_all` of the first release made, which knew no migrations.
 FIRST_RELEASE = (
@@ -255,7 +255,10 @@ def test_commands_work_without_any_settings(tmp_path: Path) -> None:
     copy = copy_app(tmp_path)
     shutil.copy(ROOT / "pyproject.toml", copy)
     column = "    hashed_password: str\n"
-    replace_once(copy / "app/models.py", column, f"{column}    scratch: str | None = None\n")
+    models = copy / "app/models.py"
+    code = models.read_text()
+    assert code.count(column) == 1
+    models.write_text(code.replace(column, f"{column}    scratch: str | None = None\n"))
 
     # All in one process, as Alembic takes longer to import than to do any of this. Like `alembic`
     # itself, but unlike `python -c`, `python -P -c` does not look for `app` in this directory.
