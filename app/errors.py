@@ -26,7 +26,7 @@ class ApiError(HTTPException):
         super().__init__(self.status_code, self.detail, self.headers)
 
 
-class UnreadableBody(ApiError):  # FastAPI raises it, so document it wherever there is a body.
+class UnreadableBody(ApiError):
     status_code = 400
     detail = "There was an error parsing the body"
 
@@ -88,7 +88,7 @@ class Conflict(ApiError):  # `handle_database_error` responds with it.
     detail = "Conflicts with the current data"
 
 
-class BodyTooLarge(ApiError):  # FastAPI raises it, so document it wherever there is a body.
+class BodyTooLarge(ApiError):
     status_code = 413
     detail = "Content Too Large"
 
@@ -109,6 +109,10 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
     def __init__(self, field: str) -> None:
         msg = "This password is too easy to guess"
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
+
+
+# FastAPI raises these, so document them wherever there is a body.
+BODY_ERRORS = (UnreadableBody, BodyTooLarge)
 
 
 class ErrorBody(SQLModel):

@@ -39,11 +39,7 @@ def list_users(
     "/{user_id}",
     response_model=UserPublic,
     responses=errors.document(
-        errors.UnreadableBody,
-        errors.BodyTooLarge,
-        errors.UserNotFound,
-        errors.LastAdmin,
-        errors.Conflict,
+        *errors.BODY_ERRORS, errors.UserNotFound, errors.LastAdmin, errors.Conflict
     ),
 )
 def update_user(

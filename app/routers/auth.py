@@ -24,7 +24,7 @@ router = APIRouter(
     response_model=UserPublic,
     status_code=201,
     dependencies=[HashingSlot],
-    responses=errors.document(errors.UnreadableBody, errors.BodyTooLarge, errors.UserExists),
+    responses=errors.document(*errors.BODY_ERRORS, errors.UserExists),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
     """Create an account. By default, the first user becomes an admin."""
@@ -49,9 +49,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
 @router.post(
     "/token",
     dependencies=[HashingSlot],
-    responses=errors.document(
-        errors.UnreadableBody, errors.BodyTooLarge, errors.IncorrectLogin, errors.TooManyFailures
-    ),
+    responses=errors.document(*errors.BODY_ERRORS, errors.IncorrectLogin, errors.TooManyFailures),
 )
 def log_in(
     form: Annotated[LoginForm, Form()], request: Request, session: SessionDep, response: Response

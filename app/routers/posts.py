@@ -25,9 +25,7 @@ posts = SQLModel.metadata.tables["posts"]
     "",
     response_model=PostPublic,
     status_code=201,
-    responses=errors.document(
-        errors.UnreadableBody, errors.BodyTooLarge, errors.InvalidToken, errors.Conflict
-    ),
+    responses=errors.document(*errors.BODY_ERRORS, errors.InvalidToken, errors.Conflict),
 )
 def create_post(
     post_in: PostCreate,
@@ -76,8 +74,7 @@ async def read_post(post: RequestedPost) -> Post:
     "/{post_id}",
     response_model=PostPublic,
     responses=errors.document(
-        errors.UnreadableBody,
-        errors.BodyTooLarge,
+        *errors.BODY_ERRORS,
         errors.InvalidToken,
         errors.NotYourPostToUpdate,
         errors.PostNotFound,

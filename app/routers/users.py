@@ -23,9 +23,7 @@ async def read_current_user(user: CurrentUser) -> User:
 @router.patch(
     "",
     response_model=UserPublic,
-    responses=errors.document(
-        errors.UnreadableBody, errors.BodyTooLarge, errors.UserExists, errors.Conflict
-    ),
+    responses=errors.document(*errors.BODY_ERRORS, errors.UserExists, errors.Conflict),
 )
 def update_current_user(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> User:
     """Change your username, your email address, or both."""
@@ -43,11 +41,7 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     status_code=204,
     dependencies=[HashingSlot],
     responses=errors.document(
-        errors.UnreadableBody,
-        errors.BodyTooLarge,
-        errors.IncorrectPassword,
-        errors.Conflict,
-        errors.TooManyFailures,
+        *errors.BODY_ERRORS, errors.IncorrectPassword, errors.Conflict, errors.TooManyFailures
     ),
 )
 def update_password(
