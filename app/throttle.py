@@ -17,9 +17,9 @@ from app.models import LoginForm, User
 logger = logging.getLogger(__name__)
 
 # Each limit counts failures for one minute, starting with the first one.
-BY_NAME = RateLimitItemPerMinute(10, namespace="name")
-BY_ADDRESS = RateLimitItemPerMinute(100, namespace="address")
-BY_USER = RateLimitItemPerMinute(10, namespace="user")
+BY_NAME = RateLimitItemPerMinute(10)
+BY_ADDRESS = RateLimitItemPerMinute(100)
+BY_USER = RateLimitItemPerMinute(10)
 
 
 def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
