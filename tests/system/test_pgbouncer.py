@@ -25,7 +25,9 @@ pytestmark = [needs_postgres_server, needs_pgbouncer]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with new_cluster() as cluster:
+    """Start a server with other defaults than usual, which must make no difference to the app."""
+    settings = {"default_transaction_isolation": "serializable", "client_encoding": "latin1"}
+    with new_cluster(**settings) as cluster:
         yield cluster
 
 
@@ -52,7 +54,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 def test_many_clients_get_the_answers_to_their_own_requests(client: httpx.Client) -> None:
     def publish_and_read(number: int) -> tuple[int, bool]:
-        body = {"title": f"Post {number}", "content": "Some content."}
+        body = {"title": f"漢字 {number}", "content": "Some content."}
         created = client.post("/posts", json=body)
         read = client.get(created.headers["Location"])
         return read.status_code, read.json()["title"] == body["title"]
