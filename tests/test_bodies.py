@@ -91,7 +91,6 @@ def test_body_that_is_not_an_object_is_refused(
     [
         pytest.param(json.dumps({f"{n}": 0 for n in range(1_200)}), 422, id="1,200 fields"),
         pytest.param("[" * 16_384, 400, id="16,384 brackets"),
-        pytest.param('{"a":' * 2_500 + "1" + "}" * 2_500, 400, id="2,500 nested objects"),
         pytest.param('{"a": ' + "9" * 4_000 + "}", 422, id="4,000 digits"),
         pytest.param('{"a": ' + "9" * 5_000 + "}", 400, id="5,000 digits"),
         pytest.param('{"a": 1e999999}', 422, id="infinity"),
@@ -155,9 +154,7 @@ def test_login_in_another_format_is_refused(
 @pytest.mark.parametrize(
     ("charset", "password", "status"),
     [
-        ("punycode", b"x", 400),
         ("undefined", b"x", 400),
-        ("idna", b"xn--a-", 400),
         ("utf-16", b"x", 422),
         # Each of these is a NUL.
         ("utf-7", b"+AAA-", 422),
