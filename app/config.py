@@ -98,8 +98,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         # RATE_LIMIT_STORAGE_URI has two types, and an error for each. Show only the last one.
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in error.errors()}
-        lines = [f"  {name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]
-        sys.stderr.write("\n".join(["Cannot start with these settings:", *lines, ""]))
+        lines = [f"  {name} {msg.removeprefix('Value error, ')}\n" for name, msg in reasons.items()]
+        sys.stderr.writelines(["Cannot start with these settings:\n", *lines])
         sys.exit(STARTUP_FAILURE)
 
 
