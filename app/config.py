@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 KEY_BYTES = 32  # RFC 7518, section 3.2: an HS256 key must be at least as long as its hash.
-STARTUP_FAILURE = 3  # With several workers, Uvicorn gives up only if they end with this status.
+STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, unless it ends with this status.
 
 
 def split_origins(value: str) -> list[str]:
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         if url.host and "@" in url.host:
-            # Without this, the message that the host can't be found shows the rest of the password.
+            # The password ends at its first @. The rest would count as a host, and show in errors.
             raise ValueError("has an @ in the password; write it as %40")
         if url.host and "host" in url.query:
             # SQLAlchemy would silently ignore the host before the `?`.
@@ -96,7 +96,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # RATE_LIMIT_STORAGE_URI has two types, and an error for each. Show only the last one.
+        # RATE_LIMIT_STORAGE_URI has two types, and an error for each. The last one is shown.
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in error.errors()}
         lines = [f"  {name} {msg.removeprefix('Value error, ')}\n" for name, msg in reasons.items()]
         sys.stderr.writelines(["Cannot start with these settings:\n", *lines])

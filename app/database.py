@@ -33,7 +33,8 @@ async def refuse_if_client_is_gone(request: Request) -> None:
 
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
-    # Asking takes time too, so only ask if the request has waited for more than a second.
+    # Looking for a disconnect takes time, so only look if the request has waited for over a second.
+    # The middleware HttpRules sets `received_at`.
     if time.monotonic() - request.scope["received_at"] > 1:
         await refuse_if_client_is_gone(request)
     # Without `expire_on_commit`, an endpoint can return what it has just committed.
@@ -41,23 +42,26 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
     try:
         yield session
     finally:
-        # Closing rolls back what wasn't committed. PostgreSQL has to be asked for that, which takes
-        # a while, so it runs in a thread. On SQLite, it takes no time.
+        # Closing rolls back what wasn't committed. On PostgreSQL, that sends a request to the
+        # server, so it runs in a thread. On SQLite, it takes no time.
         if session.in_transaction() and engine.dialect.name == "postgresql":
             await run_in_threadpool(session.close)
         else:
             session.close()
 
 
-# With `max_concurrency`, a request only starts if the pool has a connection for it. Otherwise
-# many requests would each block a thread to wait for a connection, and the few that have one could
-# not finish, as they need a thread too: the app would hang forever.
+# With `max_concurrency`, a request only starts if the pool has a connection for it. Without it,
+# requests that wait for a connection could occupy all threads. Those that have a connection would
+# then find no thread to finish in, and the app would hang forever.
 # `scope="function"` gives the connection back before the response is sent.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
 
 def lock_users(session: Session) -> None:
-    """Stop other transactions from changing users until this one ends. Call it before any write."""
+    """Stop other transactions from changing users until this one ends.
+
+    Call it before any write: on SQLite, a write would begin a transaction without the lock.
+    """
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         # Python's driver only begins a transaction at the first write, so begin one here.
@@ -68,7 +72,7 @@ def lock_users(session: Session) -> None:
 
 @contextmanager
 def migration_transaction() -> Iterator[Connection]:
-    """Begin a transaction for migrations, and wait as long as another process has one."""
+    """Begin a transaction for migrations, once no other process has one."""
     with build_migration_engine(settings.database_url).begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -84,7 +88,7 @@ def upgrade_database() -> None:
     """Bring the schema up to date. If that fails, it raises, and leaves the database unchanged."""
     if is_up_to_date():
         return
-    # Imported only when it is needed, as importing Alembic takes half of the time of a start.
+    # Imported only when it is needed, as importing Alembic makes a start noticeably slower.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 

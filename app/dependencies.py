@@ -1,7 +1,8 @@
 """The current user, the requested rows and pages, and permissions.
 
 An alias such as EditablePost in the signature of an endpoint says what the endpoint needs.
-Dependencies that don't wait for anything are `async def`, as that is faster.
+FastAPI runs `def` functions in a thread. Those that wait for nothing don't need one, so they are
+`async def`, which is faster.
 """
 
 from collections.abc import AsyncIterator
@@ -92,14 +93,15 @@ def keep_an_admin(user: User, session: Session) -> None:
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Hold one of the HASHING_SLOTS. FastAPI waits for a free one before it calls this."""
+    """Hold one of the HASHING_SLOTS. `max_concurrency`, below, waits until one is free."""
     await refuse_if_client_is_gone(request)
     yield
 
 
-# A hash keeps a core busy for about 25 ms, so only a few are made at once. Use it as
-# `dependencies=[HashingSlot]`: these run first, so requests that wait for a slot don't hold a
-# database connection. `scope="function"` gives the slot back before the response is sent.
+# Hashing a password keeps a core busy for about 25 ms, so only 2 are hashed at once. Put
+# HashingSlot into the `dependencies=[...]` of an endpoint: FastAPI runs these first, so requests
+# that wait for a slot don't hold a database connection.
+# `scope="function"` gives the slot back before the response is sent.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 

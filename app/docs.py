@@ -24,7 +24,8 @@ def add_docs(app: FastAPI) -> None:
         swagger_favicon_url="docs/favicon-32x32.png",
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
-    # The browser only runs scripts from this server, and the one in the page with this hash.
+    # The browser only runs scripts from this server, and the one in the page, which it knows by its
+    # hash.
     (script,) = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
     script_hash = b64encode(sha256(script).digest()).decode()
     page.headers["Content-Security-Policy"] = (
@@ -37,5 +38,5 @@ def add_docs(app: FastAPI) -> None:
     async def read_docs() -> Response:
         return page
 
-    # After the page itself, as it matches all paths below /docs.
+    # Mount this after the route above, as it also matches that path.
     app.mount("/docs", StaticFiles(packages=[("fastapi_swagger", "resources")]))

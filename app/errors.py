@@ -111,7 +111,7 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
 
 
-# FastAPI raises these, so document them wherever there is a body.
+# FastAPI and Starlette respond with these, so document them wherever there is a body.
 BODY_ERRORS = (UnreadableBody, BodyTooLarge)
 
 
@@ -156,7 +156,7 @@ def is_unavailable(error: exc.SQLAlchemyError) -> bool:
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
     """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
     if isinstance(error, (exc.IntegrityError, StaleDataError)):
-        # The lines after the first can show values.
+        # Only the first line, as the others can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
     if is_unavailable(error):

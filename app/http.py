@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HttpRules:
-    """Handle HEAD as GET, add security headers, and prepare requests for the app."""
+    """Handle HEAD as GET, add security headers, note the time, and drop Content-Length."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -30,8 +30,8 @@ class HttpRules:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        # If there is a Content-Length, Starlette refuses a body that is too large in plain text.
-        # Without it, Starlette measures the body while the app reads it, and the 413 is JSON.
+        # If there is a Content-Length, the 413 of Starlette is plain text. Without one, Starlette
+        # counts the bytes while the app reads the body, and the 413 is JSON.
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-length"]
         if scope["method"] == "HEAD":
             # The app handles it as a GET, and the server leaves out the body.

@@ -26,7 +26,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if not throttle.limiter.storage.check():
             raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
-        # Uvicorn logs the message, here without a traceback, and ends with status 3.
+        # Uvicorn logs the message and ends with status 3. The traceback would only hide it.
         sys.tracebacklimit = 0
         # `orig` is the driver's own message, without the SQL that SQLAlchemy adds to it.
         raise RuntimeError(f"Cannot start: {getattr(error, 'orig', error)}") from None
@@ -64,6 +64,7 @@ app = FastAPI(
     # Generated clients name their functions after the operation ids, so keep these short.
     generate_unique_id_function=lambda route: route.name,
 )
+# The middleware that is added last runs first.
 # Not `FastAPI(max_body_size=...)`: that runs before all middleware, so its 413 has no CORS headers.
 app.add_middleware(RequestBodyLimitMiddleware, max_body_size=1024 * 1024)
 if settings.cors_origins:
@@ -92,9 +93,9 @@ async def read_root() -> Greeting:
 def read_health(session: SessionDep) -> Health:
     """Check that the service can read and write its database."""
     try:
-        # It changes no row, but fails if the database is read-only. It uses the posts because, on
-        # PostgreSQL, `lock_users` locks the users.
+        # An UPDATE that matches no row: it changes nothing, but a read-only database refuses it. It
+        # uses the posts because, on PostgreSQL, `lock_users` locks the users.
         session.exec(update(Post).where(false()).values(title=Post.title))
-    except SQLAlchemyError as error:  # All of them, also those that are a 500 elsewhere.
+    except SQLAlchemyError as error:  # Even one that is a 500 elsewhere.
         raise errors.DatabaseUnavailable from error
     return Health()

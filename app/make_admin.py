@@ -5,7 +5,8 @@ import sys
 
 from sqlmodel import Session, select
 
-# This command makes no tokens, so it needs no SECRET_KEY. In development, the app makes one.
+# The settings need a SECRET_KEY, which this command doesn't use. In development, a random one is
+# made.
 os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.database import engine, upgrade_database

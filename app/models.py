@@ -1,11 +1,12 @@
 """The tables, and the models of request and response bodies.
 
 Each resource has Create and Update (what clients send, with the rules for it), Base and Public
-(what they receive) and, last, the table. `is_admin` and `hashed_password` are only on the table, so
-clients can't set them.
+(what they receive) and, last, the table. Create has rules that rows don't need, so it doesn't
+inherit from Base. UserCreate and UserUpdate have no `is_admin`, so users can't give themselves
+admin rights.
 
-The rules are lengths and patterns, so that `openapi.json` contains them. The app accepts whatever
-it allows, except passwords that are too easy to guess.
+The rules are lengths and patterns, because OpenAPI can express these. A body that matches
+`openapi.json` is accepted, unless its password is too easy to guess.
 """
 
 import re
@@ -71,7 +72,7 @@ Email = Annotated[
 ]
 Password = Annotated[str, text_rules(1, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
-# The white space around a title and a content is stripped, and the rest must not be empty.
+# White space around titles and contents is stripped, and the rest must not be empty.
 TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
 ANY_TEXT = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
 CONTENT = rf"^{ANY_TEXT}[^\s{CONTROLS}]{ANY_TEXT}$"
@@ -87,10 +88,11 @@ def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config
 class RequestBody(SQLModel):
     """A body that refuses unknown fields."""
 
+    # A subclass adds its own `model_config` to this one.
     model_config = {"extra": "forbid"}
 
-    # Without this, a body with a field called `cls` or `__pydantic_self__` is a 500: SQLModel's own
-    # `__new__` and `__init__` have arguments of these names.
+    # Without this, a body with a field called `cls` or `__pydantic_self__` causes a 500, because
+    # SQLModel's own `__new__` and `__init__` have arguments with these names.
     # https://github.com/fastapi/sqlmodel/blob/main/sqlmodel/main.py
     __init__ = BaseModel.__init__
 
@@ -101,7 +103,7 @@ class TableBase(SQLModel):
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}
 
-    # Not `int | None`, as every row that was saved has one.
+    # The id is only None until the row is saved, so the type leaves that out.
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
 
@@ -162,6 +164,7 @@ class User(UserBase, TableBase, table=True):
         return func.lower(col(cls.username)) == func.lower(username)
 
 
+# Usernames are unique regardless of case. (Emails are stored in lower case.)
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 

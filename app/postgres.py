@@ -17,8 +17,8 @@ CONNECT_SECONDS = 2  # libpq allows no less.
 
 CONNECT_ARGS = {
     "connect_timeout": CONNECT_SECONDS,
-    # Behind PgBouncer, many clients share one server connection, and would mix up their prepared
-    # statements.
+    # No prepared statements: behind PgBouncer, many clients share one server connection, and would
+    # mix up theirs.
     "prepare_threshold": None,
     # The default of the server may be an encoding that lacks characters.
     "client_encoding": "utf8",
@@ -33,7 +33,8 @@ class ImpatientConnection(psycopg.Connection[Any]):
     """A connection that gives up on a statement after STATEMENT_SECONDS, no matter why it is slow.
 
     It may be a lock, a frozen server or a network that drops packets. PostgreSQL's own
-    `statement_timeout` only notices the first, and the timeouts of TCP only the last.
+    `statement_timeout` only helps with a lock, and the timeouts of TCP only with the network.
+    psycopg calls `wait` for everything that it sends to the server.
     """
 
     def wait(self, gen: PQGen[RV], *_: object, **__: object) -> RV:
@@ -65,14 +66,14 @@ def build_engine(url: str, pool_size: int) -> Engine:
 
 
 def build_migration_engine(url: str) -> Engine:
-    """Make an engine that waits as long as a statement takes."""
+    """Make an engine without a time limit for statements."""
     return create_engine(
         url, poolclass=NullPool, isolation_level=ISOLATION_LEVEL, connect_args=CONNECT_ARGS
     )
 
 
 def connect(_: object, __: object, args: list[str], kwargs: dict[str, Any]) -> ImpatientConnection:
-    """Connect, as SQLAlchemy would make a plain `psycopg.Connection`."""
+    """Make an ImpatientConnection. SQLAlchemy itself would make a plain `psycopg.Connection`."""
     return ImpatientConnection.connect(*args, **kwargs)
 
 

@@ -63,7 +63,8 @@ def read_token(token: str) -> Claims | None:
             token,
             settings.secret_key.get_secret_value(),
             algorithms=["HS256"],
-            # `Claims` checks the others. The clock of the host that issued it may be ahead of ours.
+            # `Claims` checks `sub` and `version`. `iat` may be in the future, if the clock of the
+            # host that issued the token is ahead of ours.
             options={"require": ["iat", "exp"], "verify_iat": False},
         )
         return Claims.model_validate(payload)

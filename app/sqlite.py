@@ -34,7 +34,10 @@ def build_migration_engine(url: str) -> Engine:
 
 
 def open_existing_file(_: object, __: object, args: list[str], kwargs: dict[str, object]) -> None:
-    """Change the arguments of `sqlite3.connect`, so that it doesn't create a missing file."""
+    """Change the arguments of `sqlite3.connect`, so that it doesn't create a missing file.
+
+    The migrations create the file. If it disappears later, writing to a new one would lose data.
+    """
     args[0] = f"file:{quote(args[0])}?mode=rw"
     kwargs["uri"] = True
 
@@ -44,7 +47,8 @@ def set_up_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry
     connection.execute("PRAGMA foreign_keys = ON")
     # What was committed survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")
-    # Without this, deleting an account with 2.5 GB of posts takes half a minute.
+    # Don't overwrite all deleted data with zeros, as some builds of SQLite do by default: deleting
+    # an account with 2.5 GB of posts would take half a minute.
     connection.execute("PRAGMA secure_delete = FAST")
     with suppress(sqlite3.OperationalError):
         # Another process may be setting the mode right now. Then this fails, and isn't needed.

@@ -48,7 +48,7 @@ def count(limit: RateLimitItem, *key: str) -> None:
 
 
 def client_address(request: Request) -> str:
-    """Return the IPv4 address of the client, or the /64 network of its IPv6 address."""
+    """Return the IPv4 address of the client, the /64 network of its IPv6 address, or "unknown"."""
     try:
         address = ip_address(request.client.host if request.client else "")
     except ValueError:
@@ -60,7 +60,7 @@ def client_address(request: Request) -> str:
 
 
 def check_login(form: LoginForm, request: Request) -> None:
-    """Raise TooManyFailures if too many logins have failed in the last minute."""
+    """Raise TooManyFailures if too many logins have failed in this minute."""
     address = client_address(request)
     if is_reached(BY_NAME, address, form.username.lower()) or is_reached(BY_ADDRESS, address):
         logger.warning("Throttled a login from %s", address)

@@ -14,7 +14,7 @@ router = APIRouter(
     prefix="/auth",
     tags=["auth"],
     responses=errors.document(errors.DatabaseUnavailable),
-    # To decode 1 MiB takes a minute in some charsets, and the client chooses the charset.
+    # In some charsets, decoding 1 MiB takes a minute, and the client chooses the charset.
     max_body_size=16 * 1024,
 )
 
@@ -41,7 +41,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     try:
         session.commit()
     except IntegrityError as error:
-        # Only `username` and `email` are unique. If another column is, change this error.
+        # Only `username` and `email` are unique. If you make another column unique, change this.
         raise errors.UserExists from error
     return user
 
@@ -63,7 +63,7 @@ def log_in(
         throttle.count_failed_login(form, request, user)
         raise errors.IncorrectLogin
     if security.hasher.check_needs_rehash(user.hashed_password):
-        # Only update it if the password hasn't changed meanwhile.
+        # It was made with older parameters. Only replace it if the password is still the same.
         session.exec(
             update(User)
             .where(col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)

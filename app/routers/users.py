@@ -31,7 +31,7 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     try:
         session.commit()
     except IntegrityError as error:
-        # Only `username` and `email` are unique. If another column is, change this error.
+        # Only `username` and `email` are unique. If you make another column unique, change this.
         raise errors.UserExists from error
     return user
 
