@@ -109,10 +109,11 @@ def is_up_to_date() -> bool:
             current = set(rows.scalars())
 
     scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
-    revisions = set(re.findall(r"^revision.*?= \W(\w+)", scripts, re.MULTILINE))
-    # A script names the revision before it, or several if it joins branches.
-    names = " ".join(re.findall("down_revision.*?= (.*)", scripts))
-    predecessors = set(re.findall(r"\w+", names))
+    # Each script has lines such as `revision = "0002"` and `down_revision = "0001"`. The second one
+    # names the revision before it, or several if the script joins branches.
+    revisions = set(re.findall(r"^revision.*?= ['\"](\w+)", scripts, re.MULTILINE))
+    down_revisions = re.findall(r"^down_revision.*?= (.*)", scripts, re.MULTILINE)
+    predecessors = set(re.findall(r"\w+", " ".join(down_revisions)))
     if unknown := current - revisions:
         raise RuntimeError(f"the database has revision {unknown.pop()}, which is unknown here")
     return current == revisions - predecessors

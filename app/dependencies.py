@@ -83,7 +83,7 @@ async def get_deletable_post(user: CurrentUser, post: RequestedPost) -> Post:
 DeletablePost = Annotated[Post, Depends(get_deletable_post)]
 
 
-def keep_an_admin(user: User, session: Session) -> None:
+def refuse_if_last_admin(user: User, session: Session) -> None:
     """Raise LastAdmin if `user` is the only admin. Call it before any write, as it locks users."""
     lock_users(session)
     # Ask the database again, as `user` was read before the lock.

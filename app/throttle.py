@@ -17,7 +17,7 @@ from app.models import LoginForm, User
 logger = logging.getLogger(__name__)
 
 # Each limit counts failures for one minute, starting with the first one.
-BY_NAME = RateLimitItemPerMinute(10)
+BY_NAME_AND_ADDRESS = RateLimitItemPerMinute(10)
 BY_ADDRESS = RateLimitItemPerMinute(100)
 BY_USER = RateLimitItemPerMinute(10)
 
@@ -62,7 +62,9 @@ def client_address(request: Request) -> str:
 def check_login(form: LoginForm, request: Request) -> None:
     """Raise TooManyFailures if too many logins have failed in this minute."""
     address = client_address(request)
-    if is_reached(BY_NAME, address, form.username.lower()) or is_reached(BY_ADDRESS, address):
+    if is_reached(BY_NAME_AND_ADDRESS, address, form.username.lower()) or is_reached(
+        BY_ADDRESS, address
+    ):
         logger.warning("Throttled a login from %s", address)
         raise errors.TooManyFailures
 
@@ -71,7 +73,7 @@ def count_failed_login(form: LoginForm, request: Request, user: User | None) -> 
     address = client_address(request)
     # Don't log the name: people type their password there by mistake.
     logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-    count(BY_NAME, address, form.username.lower())
+    count(BY_NAME_AND_ADDRESS, address, form.username.lower())
     count(BY_ADDRESS, address)
 
 

@@ -6,7 +6,7 @@ from sqlmodel import col, select
 
 from app import errors
 from app.database import SessionDep
-from app.dependencies import AdminUser, Page, RequestedUser, keep_an_admin
+from app.dependencies import AdminUser, Page, RequestedUser, refuse_if_last_admin
 from app.models import User, UserAdminUpdate, UserPublic
 
 router = APIRouter(
@@ -48,7 +48,7 @@ def update_user(
 ) -> User:
     """Give a user admin rights, or take them away."""
     if user_in.is_admin is False:
-        keep_an_admin(user, session)
+        refuse_if_last_admin(user, session)
     user.sqlmodel_update(user_in.model_dump(exclude_unset=True))
     session.commit()
     return user
@@ -61,6 +61,6 @@ def update_user(
 )
 def delete_user(admin: AdminUser, user: RequestedUser, session: SessionDep) -> None:
     """Delete an account and all of its posts."""
-    keep_an_admin(user, session)
+    refuse_if_last_admin(user, session)
     session.delete(user)
     session.commit()

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, exists, select, update
+from sqlmodel import Session, col, exists, select, update
 
 from app import errors, security, throttle
 from app.config import settings
@@ -32,11 +32,10 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
         raise errors.WeakPassword("password")
     hashed_password = security.hash_password(user_in.password)
     user = User.model_validate(user_in, update={"hashed_password": hashed_password})
-    there_is_a_user = select(exists(select(User.id)))
-    if settings.first_user_is_admin and not session.exec(there_is_a_user).one():
+    if settings.first_user_is_admin and not has_users(session):
         # Several users may be the first at the same time: lock, and look again.
         lock_users(session)
-        user.is_admin = not session.exec(there_is_a_user).one()
+        user.is_admin = not has_users(session)
     session.add(user)
     try:
         session.commit()
@@ -44,6 +43,10 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
         # Only `username` and `email` are unique. If you make another column unique, change this.
         raise errors.UserExists from error
     return user
+
+
+def has_users(session: Session) -> bool:
+    return session.exec(select(exists(select(User.id)))).one()
 
 
 @router.post(

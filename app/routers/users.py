@@ -3,7 +3,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import errors, security, throttle
 from app.database import SessionDep
-from app.dependencies import CurrentUser, HashingSlot, keep_an_admin
+from app.dependencies import CurrentUser, HashingSlot, refuse_if_last_admin
 from app.models import PasswordUpdate, User, UserPublic, UserUpdate, new_token_version
 
 router = APIRouter(
@@ -62,6 +62,6 @@ def update_password(
 @router.delete("", status_code=204, responses=errors.document(errors.LastAdmin, errors.Conflict))
 def delete_current_user(user: CurrentUser, session: SessionDep) -> None:
     """Delete your account and all of your posts."""
-    keep_an_admin(user, session)
+    refuse_if_last_admin(user, session)
     session.delete(user)
     session.commit()

@@ -31,7 +31,7 @@ def test_processes_count_failures_together_in_redis(
 
     response = client.post("/auth/token", data=LOGIN | {"username": user.username})
 
-    here.clear(throttle.BY_NAME, "unknown", user.username)
+    here.clear(throttle.BY_NAME_AND_ADDRESS, "unknown", user.username)
     here.clear(throttle.BY_ADDRESS, "unknown")
     assert response.status_code == 429
 
