@@ -119,16 +119,15 @@ class ErrorBody(SQLModel):
     detail: str
 
 
-def document(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+def document(*error_classes: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """Describe errors for FastAPI's `responses`, with the body of each as an example."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
+    for error in error_classes:
         response = responses.setdefault(error.status_code, {"description": error.detail})
         response["model"] = ErrorBody
-        response["headers"] = {
-            name: {"schema": {"type": "string"}, "example": value}
-            for name, value in (error.headers or {}).items()
-        }
+        headers = response.setdefault("headers", {})
+        for name, value in (error.headers or {}).items():
+            headers[name] = {"schema": {"type": "string"}, "example": value}
         content = response.setdefault("content", {"application/json": {"examples": {}}})
         example = {"value": {"detail": error.detail}}
         content["application/json"]["examples"][error.detail] = example
@@ -148,7 +147,7 @@ def is_unavailable(error: exc.SQLAlchemyError) -> bool:
         return False
     if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
         return False  # SQLite also raises an OperationalError for a mistake in a statement.
-    if error.connection_invalidated:
+    if error.connection_invalidated:  # The connection was lost.
         return True
     return isinstance(error, (exc.OperationalError, exc.InterfaceError))
 
