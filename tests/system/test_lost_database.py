@@ -81,6 +81,17 @@ def test_app_recovers_by_itself(client: TestClient, engine: Engine) -> None:
     assert client.get(f"/posts/{post.id}").status_code == 200
 
 
+def test_client_does_not_notice_that_idle_connections_were_lost(
+    client: TestClient, engine: Engine
+) -> None:
+    before = client.get("/posts")
+    with taken_away(engine):
+        pass
+    after = client.get("/posts")
+
+    assert [before.status_code, after.status_code] == [200, 200]
+
+
 def test_write_waits_only_so_long_for_a_lock(
     user_client: TestClient, user: User, engine: Engine
 ) -> None:
