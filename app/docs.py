@@ -24,8 +24,7 @@ def add_docs(app: FastAPI) -> None:
         swagger_favicon_url="docs/favicon-32x32.png",
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
-    # The browser only runs scripts from this server, and the one in the page, which it knows by its
-    # hash.
+    # The browser only runs scripts from this server, and the one in the page that has this hash.
     (script,) = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
     script_hash = b64encode(sha256(script).digest()).decode()
     page.headers["Content-Security-Policy"] = (

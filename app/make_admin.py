@@ -5,8 +5,7 @@ import sys
 
 from sqlmodel import Session, select
 
-# The settings need a SECRET_KEY, which this command doesn't use. In development, a random one is
-# made.
+# The settings need a SECRET_KEY, which this command doesn't use. In development, they make one.
 os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.database import engine, upgrade_database
@@ -19,7 +18,7 @@ def make_admin(username: str) -> str:
     with Session(engine) as session:
         user = session.exec(select(User).where(User.username_equals(username))).one_or_none()
         if user is None:
-            sys.exit(f"There is no user named {username}.")
+            sys.exit(f"User not found: {username}")
         user.is_admin = True
         session.commit()
         return f"{user.username} is an admin now."

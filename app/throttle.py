@@ -60,11 +60,10 @@ def client_address(request: Request) -> str:
 
 
 def check_login(form: LoginForm, request: Request) -> None:
-    """Raise TooManyFailures if too many logins have failed in this minute."""
+    """Raise TooManyFailures if a limit on failed logins is reached."""
     address = client_address(request)
-    if is_reached(BY_NAME_AND_ADDRESS, address, form.username.lower()) or is_reached(
-        BY_ADDRESS, address
-    ):
+    name = form.username.lower()
+    if is_reached(BY_NAME_AND_ADDRESS, address, name) or is_reached(BY_ADDRESS, address):
         logger.warning("Throttled a login from %s", address)
         raise errors.TooManyFailures
 

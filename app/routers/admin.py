@@ -27,7 +27,6 @@ def list_users(
     response: Response,
 ) -> Sequence[User]:
     """List all accounts, oldest first. The header `Link` has the URL of the next page."""
-    # One more row than the page shows, to see whether there is a next page.
     query = select(User).order_by(col(User.id)).limit(page.limit + 1)
     if page.after is not None:
         query = query.where(User.id > page.after)

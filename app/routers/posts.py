@@ -52,7 +52,6 @@ def list_posts(
     page: Annotated[PostPage, Query()], session: SessionDep, request: Request, response: Response
 ) -> Sequence[Row[Any]]:
     """List the posts of all users, or of one. The header `Link` has the URL of the next page."""
-    # One more row than the page shows, to see whether there is a next page.
     query = select_columns(posts).limit(page.limit + 1)
     newest_first = page.order == "newest"
     query = query.order_by(posts.c.id.desc() if newest_first else posts.c.id)

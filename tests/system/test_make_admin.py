@@ -58,7 +58,7 @@ def test_command_fails_if_there_is_no_such_user(
     monkeypatch.setattr(settings, "database_url", database_url)
     monkeypatch.setattr("app.database.engine", engine)
 
-    with pytest.raises(SystemExit, match=r"^There is no user named nobody\.$"):
+    with pytest.raises(SystemExit, match=r"^User not found: nobody$"):
         run_in_this_process(monkeypatch, "nobody")
 
 
