@@ -29,6 +29,8 @@ FROM build AS development
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --all-extras \
     && apt-get update && apt-get install --yes --no-install-recommends curl && rm -rf /var/lib/apt/lists/* \
     && chown app /srv
+# Keep the key of the development server in the volume, or a new container would log everyone out.
+RUN ln --symbolic /data/.secret_key .secret_key
 COPY . .
 USER app
 CMD ["fastapi", "dev", "--host", "0.0.0.0", "--reload-dir", "app"]

@@ -4,91 +4,113 @@ import re
 import secrets
 import sys
 from importlib.util import find_spec
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, RedisDsn, SecretBytes, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, RedisDsn, SecretBytes, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 KEY_BYTES = 32  # RFC 7518, section 3.2: an HS256 key must be at least as long as its hash.
+KEY_HINT = "make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+DEVELOPMENT_KEY = Path(".secret_key")
+URL_HINT = (
+    "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    " (for PostgreSQL: uv sync --extra postgres)"
+)
+ORIGIN = r"\*|(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.:[\]-]+"
 STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, unless it ends with this status.
 
 
+def default_secret_key(settings: dict[str, Any]) -> SecretBytes:
+    """Return the key to use when SECRET_KEY isn't set.
+
+    In development, a file keeps it: with a new key after each reload, everyone would be logged out.
+    """
+    if settings["fastapi_env"] == "production":
+        # For commands, which sign nothing. The app doesn't start with this key: see main.py.
+        return SecretBytes(secrets.token_bytes(KEY_BYTES))
+    if not DEVELOPMENT_KEY.exists():
+        DEVELOPMENT_KEY.touch(mode=0o600)  # Only its owner may read it.
+        DEVELOPMENT_KEY.write_text(secrets.token_urlsafe(), encoding="utf-8")
+    return SecretBytes(DEVELOPMENT_KEY.read_bytes())
+
+
+def check_secret_key(key: SecretBytes) -> SecretBytes:
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"needs at least {KEY_BYTES} bytes; {KEY_HINT}")
+    return key
+
+
+def check_database_url(value: str) -> str:
+    """Refuse what the driver would silently ignore, or answer with a traceback."""
+    try:
+        url = make_url(value)
+        is_file = url.database not in (None, "", ":memory:") and not url.query
+        if url.drivername == "sqlite" and is_file:
+            return value
+        if url.drivername in ("postgres", "postgresql"):
+            url = url.set(drivername="postgresql+psycopg")
+        # This doesn't connect, but it loads the driver, and reads the hosts and ports.
+        create_engine(url)
+    except (ArgumentError, ImportError, ValueError):
+        raise ValueError(URL_HINT) from None
+    if url.drivername != "postgresql+psycopg":
+        raise ValueError(URL_HINT)
+    if "@" in (url.host or ""):
+        # The password ends at its first @. The rest would count as a host, and show in errors.
+        raise ValueError("has an @ in the password; write it as %40")
+    if url.translate_connect_args(username="user", database="dbname").keys() & url.query.keys():
+        raise ValueError("says the same thing before and after the `?`; say it once")
+    if {"autocommit", "prepare_threshold"} & url.query.keys():
+        raise ValueError("can't set autocommit or prepare_threshold")
+    return url.render_as_string(hide_password=False)
+
+
+def check_redis_is_installed(value: str | RedisDsn) -> str | RedisDsn:
+    if value != "memory://" and not find_spec("redis"):
+        raise ValueError("needs the Redis client; install it: uv sync --extra redis")
+    return value
+
+
 def split_origins(value: str) -> list[str]:
-    return [origin.strip() for origin in value.split(",") if origin.strip()]
+    origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+    if not all(re.fullmatch(ORIGIN, origin) for origin in origins):
+        raise ValueError(
+            "must be * or origins such as https://example.com, separated by commas and written as"
+            " browsers send them: in lower case, without a path, without the port 80 or 443"
+        )
+    return origins
 
 
 class Settings(BaseSettings):
     """The settings of the app. `.env.example` explains each of them."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # Windows may put a mark in front of UTF-8.
+        env_ignore_empty=True,
+        extra="ignore",
+        str_strip_whitespace=True,
+        validate_default=False,
+    )
 
-    # `fastapi dev` sets this to "development". Keep it first: `check_secret_key` needs its value.
-    fastapi_env: str = "production"
-    secret_key: SecretBytes = SecretBytes(b"")
+    # `fastapi dev` sets this to "development". It comes first: `default_secret_key` reads it.
+    fastapi_env: Literal["development", "production"] = "production"
+    secret_key: Annotated[SecretBytes, AfterValidator(check_secret_key)] = Field(
+        default_factory=default_secret_key
+    )
     # Left out of `repr`, as these URLs can hold a password.
-    database_url: str = Field(default="sqlite:///app.db", repr=False)
-    rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
+    database_url: Annotated[str, AfterValidator(check_database_url)] = Field(
+        default="sqlite:///app.db", repr=False
+    )
+    rate_limit_storage_uri: Annotated[
+        Literal["memory://"] | RedisDsn, AfterValidator(check_redis_is_installed)
+    ] = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    cors_origins: str = ""
-
-    @field_validator("secret_key")
-    @classmethod
-    def check_secret_key(cls, key: SecretBytes, info: ValidationInfo) -> SecretBytes:
-        if not key and info.data["fastapi_env"] == "development":
-            # A new one at each start, so everyone has to log in again.
-            return SecretBytes(secrets.token_bytes(KEY_BYTES))
-        if len(key) < KEY_BYTES:
-            command = "python -c 'import secrets; print(secrets.token_urlsafe())'"
-            raise ValueError(f"needs at least {KEY_BYTES} bytes; make a key with: {command}")
-        return key
-
-    @field_validator("database_url")
-    @classmethod
-    def check_database_url(cls, value: str) -> str:
-        try:
-            url = make_url(value)
-        except (ArgumentError, ValueError):
-            raise ValueError(
-                "is not a database URL; several hosts are written as "
-                "postgresql://USER@/NAME?host=HOST1:PORT1&host=HOST2:PORT2"
-            ) from None
-        is_file = url.database not in (None, "", ":memory:") and not url.query
-        if url.drivername == "sqlite" and is_file:
-            return value
-        if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-            raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
-        if url.host and "@" in url.host:
-            # The password ends at its first @. The rest would count as a host, and show in errors.
-            raise ValueError("has an @ in the password; write it as %40")
-        if url.host and "host" in url.query:
-            # SQLAlchemy would silently ignore the host before the `?`.
-            raise ValueError("names a host before and after `?`; put all of them after it")
-        if not find_spec("psycopg"):
-            raise ValueError("needs the PostgreSQL driver; install it: uv sync --extra postgres")
-        url = url.set(drivername="postgresql+psycopg")
-        try:
-            create_engine(url)  # It doesn't connect, but it reads what follows the `?`.
-        except (ArgumentError, ValueError):
-            raise ValueError("has hosts or ports that can't be read") from None
-        return url.render_as_string(hide_password=False)
-
-    @field_validator("rate_limit_storage_uri")
-    @classmethod
-    def check_redis_is_installed(cls, value: str | RedisDsn) -> str | RedisDsn:
-        if value != "memory://" and not find_spec("redis"):
-            raise ValueError("needs the Redis client; install it: uv sync --extra redis")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def check_cors_origins(cls, value: str) -> str:
-        for origin in split_origins(value):
-            if not re.fullmatch(r"\*|https?://[^/\s]+", origin):
-                raise ValueError("must be * or origins such as https://example.com, separated by ,")
-        return value
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(split_origins)] = []
 
 
 def load_settings() -> Settings:
@@ -97,10 +119,15 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         # RATE_LIMIT_STORAGE_URI has two types, and an error for each. The last one is shown.
-        reasons = {str(e["loc"][0]).upper(): e["msg"] for e in error.errors()}
-        lines = [f"  {name} {msg.removeprefix('Value error, ')}\n" for name, msg in reasons.items()]
-        sys.stderr.writelines(["Cannot start with these settings:\n", *lines])
-        sys.exit(STARTUP_FAILURE)
+        errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        reasons = {str(e["loc"][0]).upper(): e["msg"] for e in errors}
+        lines = [f"{name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]
+    except UnicodeDecodeError:
+        lines = [".env is not UTF-8 text; save it again with that encoding"]
+    except OSError as error:
+        lines = [f"{error.filename}: {error.strerror}"]
+    sys.stderr.write("\n  ".join(["Cannot start with these settings:", *lines]) + "\n")
+    sys.exit(STARTUP_FAILURE)
 
 
 settings = load_settings()

@@ -1,16 +1,15 @@
-"""The engine, the session of a request, the locks and the migrations."""
+"""The engine, the session of a request, the lock of the users and the migrations."""
 
-import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from alembic import command
+from alembic.config import Config
+from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import Connection, inspect
-from sqlmodel import Session
+from sqlalchemy import Connection
+from sqlmodel import Session, SQLModel, false, update
 
 from app.config import settings
 
@@ -20,23 +19,12 @@ else:
     from app.postgres import build_engine, build_migration_engine
 
 POOL_SIZE = 5
-MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_305_806_210  # Any number that nothing else in the same database uses.
 
 engine = build_engine(settings.database_url, POOL_SIZE)
 
 
-async def refuse_if_client_is_gone(request: Request) -> None:
-    """Don't serve a client that gave up while it waited: that would only delay others."""
-    if await request.is_disconnected():
-        raise HTTPException(499, "The client closed the connection")  # For the access log.
-
-
-async def get_session(request: Request) -> AsyncIterator[Session]:
-    # Looking for a disconnect takes time, so only look if the request has waited for over a second.
-    # The middleware HttpRules sets `received_at`.
-    if time.monotonic() - request.scope["received_at"] > 1:
-        await refuse_if_client_is_gone(request)
+async def get_session() -> AsyncIterator[Session]:
     # Without `expire_on_commit`, an endpoint can return what it has just committed.
     session = Session(engine, expire_on_commit=False)
     try:
@@ -53,7 +41,8 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
 # With `max_concurrency`, a request only starts if the pool has a connection for it. Without it,
 # requests that wait for a connection could occupy all threads. Those that have a connection would
 # then find no thread to finish in, and the app would hang forever.
-# `scope="function"` gives the connection back before the response is sent.
+# `scope="function"` gives the connection back before the response is sent. A WebSocket has no
+# response, so it keeps one of the POOL_SIZE places for as long as it is open.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
 
@@ -67,6 +56,20 @@ def lock_users(session: Session) -> None:
         connection.exec_driver_sql("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
 
 
+def check_writable(session: Session) -> None:
+    """Raise SQLAlchemyError if the database can't be written. It changes nothing."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        # SQLite only finds out that its directory is read-only when it has something to write. The
+        # end of the session takes it back.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+    else:
+        # An UPDATE that matches no row. Any table will do but `users`, which `lock_users` locks.
+        table = SQLModel.metadata.sorted_tables[-1]
+        connection.execute(update(table).where(false()).values(id=table.c.id))
+
+
 @contextmanager
 def migration_transaction() -> Iterator[Connection]:
     """Begin a transaction for migrations, once no other process has one."""
@@ -77,40 +80,18 @@ def migration_transaction() -> Iterator[Connection]:
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise RuntimeError("a migration left rows that refer to rows that don't exist")
         else:
+            # A migration may take longer than the server lets other statements take.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+            if encoding not in ("UTF8", "SQL_ASCII"):  # The second one takes any bytes.
+                raise ValueError(f"the database has the encoding {encoding}, and needs UTF8")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             yield connection
 
 
 def upgrade_database() -> None:
     """Bring the schema up to date. If that fails, it raises, and leaves the database unchanged."""
-    if is_up_to_date():
-        return
-    # Imported only when it is needed, as importing Alembic makes a start a fifth slower.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
     config = Config()
     config.set_main_option("script_location", "app:migrations")
     command.upgrade(config, "head")
-
-
-def is_up_to_date() -> bool:
-    """Compare the revision of the database with those of the scripts in `migrations/versions`.
-
-    The scripts are only read as text, because importing them would import Alembic.
-    """
-    with build_migration_engine(settings.database_url).connect() as connection:
-        current = set()
-        if inspect(connection).has_table("alembic_version"):
-            rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            current = set(rows.scalars())
-
-    scripts = "\n".join(file.read_text() for file in MIGRATIONS.glob("versions/*.py"))
-    # Each script has lines such as `revision = "0002"` and `down_revision = "0001"`. The second one
-    # names the revision before it, or several if the script joins branches.
-    revisions = set(re.findall(r"^revision.*?= ['\"](\w+)", scripts, re.MULTILINE))
-    down_revisions = re.findall(r"^down_revision.*?= (.*)", scripts, re.MULTILINE)
-    predecessors = set(re.findall(r"\w+", " ".join(down_revisions)))
-    if unknown := current - revisions:
-        raise RuntimeError(f"the database has revision {unknown.pop()}, which is unknown here")
-    return current == revisions - predecessors

@@ -6,16 +6,15 @@ FastAPI runs `def` functions in a thread. Those that wait for nothing don't need
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel, Field
-from sqlmodel import Session, select
+from sqlmodel import Field, Session, SQLModel, select
 
 from app import errors, security
-from app.database import SessionDep, lock_users, refuse_if_client_is_gone
-from app.models import MAX_ID, Id, Post, User
+from app.database import SessionDep, lock_users
+from app.models import Id, Post, User
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
@@ -36,13 +35,9 @@ def get_current_user(
 CurrentUser = Annotated[User, Depends(get_current_user)]
 
 
-async def get_admin_user(user: CurrentUser) -> User:
+async def require_admin(user: CurrentUser) -> None:
     if not user.is_admin:
         raise errors.AdminRequired
-    return user
-
-
-AdminUser = Annotated[User, Depends(get_admin_user)]
 
 
 def get_user(user_id: Id, session: SessionDep) -> User:
@@ -94,7 +89,9 @@ def refuse_if_last_admin(user: User, session: Session) -> None:
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
     """Hold one of the HASHING_SLOTS. `max_concurrency`, below, waits until one is free."""
-    await refuse_if_client_is_gone(request)
+    if await request.is_disconnected():
+        # Don't hash for a client that gave up while it waited: that would only delay others.
+        raise HTTPException(499, "The client closed the connection")  # For the access log.
     yield
 
 
@@ -106,7 +103,7 @@ HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
 
-class Page(BaseModel):
+class Page(SQLModel):
     """The query parameters of a list that is sorted by id, in pages.
 
     A page begins after the last id of the page before. Unlike with an offset, all pages cost the
@@ -114,11 +111,21 @@ class Page(BaseModel):
     row more than `limit`, to see whether there is a next page.
     """
 
-    limit: int = Field(50, ge=1, le=100, description="How many rows to return.")
-    after: int | None = Field(None, ge=0, le=MAX_ID, description="The last id of the page before.")
+    limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
+    # At most the greatest integer that JavaScript, and so Swagger UI, can represent.
+    after: int = Field(
+        default=None, ge=0, le=2**53 - 1, description="The last id of the page before."
+    )
 
     def link_next(self, ids: list[int], request: Request, response: Response) -> None:
         """Link to the next page (RFC 8288) if there are more ids than `limit`."""
         if len(ids) > self.limit:
             url = request.url.include_query_params(after=ids[self.limit - 1])
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+# Headers of responses that aren't errors, for FastAPI's `responses`.
+LINK_HEADER = {"schema": {"type": "string"}, "example": '</posts?after=7>; rel="next"'}
+LOCATION_HEADER = {"schema": {"type": "string"}, "example": "/posts/7"}
+LINK: dict[int | str, Any] = {200: {"headers": {"Link": LINK_HEADER}}}
+LOCATION: dict[int | str, Any] = {201: {"headers": {"Location": LOCATION_HEADER}}}

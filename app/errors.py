@@ -14,6 +14,9 @@ from sqlmodel import SQLModel
 
 logger = logging.getLogger(__name__)
 
+# What SQLAlchemy raises when it gets no connection, or loses it.
+UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+
 
 class ApiError(HTTPException):
     """An error that the API responds with. Each error has its own subclass."""
@@ -22,13 +25,8 @@ class ApiError(HTTPException):
     detail: str
     headers: dict[str, str] | None = None
 
-    def __init__(self) -> None:
-        super().__init__(self.status_code, self.detail, self.headers)
-
-
-class UnreadableBody(ApiError):
-    status_code = 400
-    detail = "There was an error parsing the body"
+    def __init__(self, headers: dict[str, str] | None = None) -> None:
+        super().__init__(self.status_code, self.detail, headers or self.headers)
 
 
 class InvalidToken(ApiError):
@@ -88,15 +86,10 @@ class Conflict(ApiError):  # `handle_database_error` responds with it.
     detail = "Conflicts with the current data"
 
 
-class BodyTooLarge(ApiError):
-    status_code = 413
-    detail = "Content Too Large"
-
-
 class TooManyFailures(ApiError):
     status_code = 429
     detail = "Too many failed attempts"
-    headers = {"Retry-After": "60"}
+    headers = {"Retry-After": "60"}  # An example, in seconds.
 
 
 class DatabaseUnavailable(ApiError):  # `handle_database_error` responds with it.
@@ -109,10 +102,6 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
     def __init__(self, field: str) -> None:
         msg = "This password is too easy to guess"
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
-
-
-# FastAPI and Starlette respond with these, so document them wherever there is a body.
-BODY_ERRORS = (UnreadableBody, BodyTooLarge)
 
 
 class ErrorBody(SQLModel):
@@ -137,19 +126,11 @@ def document(*error_classes: type[ApiError]) -> dict[int | str, dict[str, Any]]:
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
     """Say where and why, but never repeat what was sent: it may be a password."""
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
+    for reason in reasons:
+        if reason["type"] == "value_error":
+            # What follows the colon can repeat parts of an invalid email address.
+            reason["msg"] = reason["msg"].partition(":")[0]
     return JSONResponse({"detail": reasons}, 422)
-
-
-def is_unavailable(error: exc.SQLAlchemyError) -> bool:
-    if isinstance(error, exc.TimeoutError):  # No connection of the pool became free.
-        return True
-    if not isinstance(error, exc.DBAPIError):
-        return False
-    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        return False  # SQLite also raises an OperationalError for a mistake in a statement.
-    if error.connection_invalidated:  # The connection was lost.
-        return True
-    return isinstance(error, (exc.OperationalError, exc.InterfaceError))
 
 
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
@@ -158,12 +139,11 @@ async def handle_database_error(request: Request, error: exc.SQLAlchemyError) ->
         # Only the first line, as the others can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
-    if is_unavailable(error):
+    # SQLite also raises an OperationalError for a mistake in a statement.
+    driver_error = getattr(error, "orig", None)
+    is_mistake = getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    is_lost = getattr(error, "connection_invalidated", False)
+    if not is_mistake and (is_lost or isinstance(error, UNAVAILABLE)):
         logger.error("Database unavailable: %r", error)
         return await http_exception_handler(request, DatabaseUnavailable())
     raise error  # A bug.
-
-
-async def handle_bug(_: Request, __: Exception) -> Response:
-    """Respond with 500, as JSON like all errors. The server logs the traceback."""
-    return JSONResponse({"detail": "Internal Server Error"}, 500)

@@ -1,12 +1,9 @@
 """`python -m app.make_admin USERNAME` makes a user an admin."""
 
-import os
 import sys
+from argparse import ArgumentParser
 
 from sqlmodel import Session, select
-
-# The settings need a SECRET_KEY, which this command doesn't use. In development, they make one.
-os.environ.setdefault("FASTAPI_ENV", "development")
 
 from app.database import engine, upgrade_database
 from app.models import User
@@ -25,6 +22,6 @@ def make_admin(username: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    print(make_admin(sys.argv[1]))
+    parser = ArgumentParser(prog="python -m app.make_admin", description="Make a user an admin.")
+    parser.add_argument("username")
+    print(make_admin(parser.parse_args().username))

@@ -1,12 +1,13 @@
 """A PostgreSQL server, possibly behind PgBouncer, or with standbys that can take over."""
 
+import os
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
 # If the server goes silent, a request gives up on its statement, tries to cancel it, and tries to
@@ -15,18 +16,38 @@ STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 CONNECT_SECONDS = 2  # libpq allows no less.
 
-CONNECT_ARGS = {
-    "connect_timeout": CONNECT_SECONDS,
-    # No prepared statements: behind PgBouncer, many clients share one server connection, and would
-    # mix up theirs.
-    "prepare_threshold": None,
-    # The default of the server may be an encoding that lacks characters.
-    "client_encoding": "utf8",
-}
+# A server, a database or a role can have other defaults than PostgreSQL, so each connection asks
+# for what the app relies on. psycopg only reads times in the ISO style, for which there is no
+# parameter, but libpq also sends this variable to the server.
+os.environ["PGDATESTYLE"] = "ISO"
+PARAMETERS = {"client_encoding": "utf8", "connect_timeout": str(CONNECT_SECONDS)}
 
-# PostgreSQL's default, but a server can have another one. After waiting for a lock, a transaction
-# has to see what others have committed.
-ISOLATION_LEVEL = "READ COMMITTED"
+
+def create_postgres_engine(url: str, **options: Any) -> Engine:
+    parsed_url = make_url(url)
+    return create_engine(
+        parsed_url.set(query={**PARAMETERS, **parsed_url.query}),  # What the URL says wins.
+        # After waiting for a lock, a transaction has to see what others have committed.
+        isolation_level="READ COMMITTED",
+        # No prepared statements: behind PgBouncer, many clients share one server connection, and
+        # would mix up theirs.
+        connect_args={"prepare_threshold": None},
+        hide_parameters=True,
+        **options,
+    )
+
+
+def build_engine(url: str, pool_size: int) -> Engine:
+    """Make an engine for requests. It connects when it is first used."""
+    engine = create_postgres_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", reconnect_if_read_only)
+    return engine
+
+
+def build_migration_engine(url: str) -> Engine:
+    """Make an engine without a time limit for statements."""
+    return create_postgres_engine(url, poolclass=NullPool)
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
@@ -47,29 +68,6 @@ class ImpatientConnection(psycopg.Connection[Any]):
                     self.cancel_safe(timeout=CANCEL_SECONDS)
                 self.close()
             raise
-
-
-def build_engine(url: str, pool_size: int) -> Engine:
-    """Make an engine for requests. It connects when it is first used."""
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        isolation_level=ISOLATION_LEVEL,
-        connect_args=CONNECT_ARGS,
-        hide_parameters=True,
-    )
-    event.listen(engine, "do_connect", connect)
-    event.listen(engine, "handle_error", reconnect_if_read_only)
-    return engine
-
-
-def build_migration_engine(url: str) -> Engine:
-    """Make an engine without a time limit for statements."""
-    return create_engine(
-        url, poolclass=NullPool, isolation_level=ISOLATION_LEVEL, connect_args=CONNECT_ARGS
-    )
 
 
 def connect(_: object, __: object, args: list[str], kwargs: dict[str, Any]) -> ImpatientConnection:

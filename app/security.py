@@ -7,16 +7,18 @@ from pathlib import Path
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.config import settings
+from app.models import Id
 
 # argon2id with the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:
 # https://github.com/django/django/blob/main/django/contrib/auth/common-passwords.txt.gz
-COMMON_PASSWORDS = set(Path(__file__).with_name("common_passwords.txt").read_text().splitlines())
+COMMON_PASSWORDS_FILE = Path(__file__).with_name("common_passwords.txt")
+COMMON_PASSWORDS = set(COMMON_PASSWORDS_FILE.read_text(encoding="utf-8").splitlines())
 
 
 def is_weak(password: str, username: str) -> bool:
@@ -44,7 +46,7 @@ def unknown_user_hash() -> str:
 class Claims(BaseModel):
     """The claims of a token: the user's id, and their `token_version` when it was issued."""
 
-    sub: int = Field(ge=1, le=2**63 - 1)
+    sub: Id
     version: int
 
 

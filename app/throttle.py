@@ -1,6 +1,8 @@
 """Limits on failed logins, and on wrong current passwords when a password is changed."""
 
 import logging
+import math
+import time
 from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
@@ -10,9 +12,9 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from app import errors
 from app.config import settings
-from app.models import LoginForm, User
+from app.errors import TooManyFailures
+from app.models import User
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 BY_NAME_AND_ADDRESS = RateLimitItemPerMinute(10)
 BY_ADDRESS = RateLimitItemPerMinute(100)
 BY_USER = RateLimitItemPerMinute(10)
+
+# A limit, and whose failures it counts, such as ("192.0.2.1", "alice").
+Key = tuple[RateLimitItem, tuple[str, ...]]
 
 
 def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
@@ -31,20 +36,6 @@ def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
 
 
 limiter = build_limiter(str(settings.rate_limit_storage_uri))
-
-
-def is_reached(limit: RateLimitItem, *key: str) -> bool:
-    """Check a limit. If the storage can't be reached, log that, and limit nothing."""
-    try:
-        return not limiter.test(limit, *key)
-    except StorageError as error:
-        logger.error("Failed logins are not limited: %r", error)
-        return False
-
-
-def count(limit: RateLimitItem, *key: str) -> None:
-    with suppress(StorageError):  # `is_reached` has logged it.
-        limiter.hit(limit, *key)
 
 
 def client_address(request: Request) -> str:
@@ -59,30 +50,36 @@ def client_address(request: Request) -> str:
     return str(address)
 
 
-def check_login(form: LoginForm, request: Request) -> None:
-    """Raise TooManyFailures if a limit on failed logins is reached."""
+def login_keys(request: Request, username: str) -> list[Key]:
     address = client_address(request)
-    name = form.username.lower()
-    if is_reached(BY_NAME_AND_ADDRESS, address, name) or is_reached(BY_ADDRESS, address):
-        logger.warning("Throttled a login from %s", address)
-        raise errors.TooManyFailures
+    return [(BY_NAME_AND_ADDRESS, (address, username.lower())), (BY_ADDRESS, (address,))]
 
 
-def count_failed_login(form: LoginForm, request: Request, user: User | None) -> None:
-    address = client_address(request)
+def password_change_keys(user: User) -> list[Key]:
+    return [(BY_USER, (str(user.id),))]
+
+
+def check(keys: list[Key], request: Request) -> None:
+    """Raise TooManyFailures if a limit is reached. Call it before verifying a password.
+
+    This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
+    requests, so at most one guess more than the limit is verified.
+    """
+    try:
+        for limit, identifiers in keys:
+            window = limiter.get_window_stats(limit, *identifiers)
+            if window.remaining == 0:
+                logger.warning("Throttled %s from %s", request.url.path, client_address(request))
+                seconds = max(1, math.ceil(window.reset_time - time.time()))
+                raise TooManyFailures({"Retry-After": str(seconds)})
+    except StorageError as error:
+        logger.error("Failed logins are not limited: %r", error)
+
+
+def count_failure(keys: list[Key], request: Request, user: User | None) -> None:
     # Don't log the name: people type their password there by mistake.
-    logger.warning("Refused a login from %s for user %s", address, user.id if user else None)
-    count(BY_NAME_AND_ADDRESS, address, form.username.lower())
-    count(BY_ADDRESS, address)
-
-
-def check_password_change(user: User) -> None:
-    """Raise TooManyFailures if the current password was wrong too often."""
-    if is_reached(BY_USER, str(user.id)):
-        logger.warning("Throttled a change of password for user %s", user.id)
-        raise errors.TooManyFailures
-
-
-def count_failed_password_change(user: User, request: Request) -> None:
-    logger.warning("Refused a new password from %s for user %s", client_address(request), user.id)
-    count(BY_USER, str(user.id))
+    address, user_id = client_address(request), user.id if user else None
+    logger.warning("Refused %s from %s for user %s", request.url.path, address, user_id)
+    with suppress(StorageError):  # `check` has logged it.
+        for limit, identifiers in keys:
+            limiter.hit(limit, *identifiers)

@@ -1,14 +1,15 @@
 """Databases for tests, and the app's use of them."""
 
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, make_url
-from sqlmodel import Session
+from sqlalchemy import Engine, NullPool, StaticPool, create_engine, event, make_url
+from sqlmodel import Session, SQLModel
 
 from app.config import settings
 from app.database import POOL_SIZE, get_session, upgrade_database
@@ -21,6 +22,31 @@ if TEST_DATABASE_URL:
     from app.postgres import build_engine
 else:
     from app.sqlite import build_engine
+
+
+def new_memory_engine() -> Engine:
+    """Make an empty SQLite database in memory, which is gone when the engine is disposed of.
+
+    It lives in a connection, so all sessions share one (`StaticPool`).
+    """
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up_connection(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # Without an ORDER BY, the last rows come first, so that a forgotten one is noticed.
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
+
+    return engine
+
+
+def delete_all_rows(engine: Engine) -> None:
+    with engine.begin() as connection:
+        # Tables that refer to others come last, so start there.
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            connection.execute(table.delete())
 
 
 @contextmanager
@@ -68,10 +94,14 @@ def used_by_app_and_factories(engine: Engine) -> Iterator[None]:
         with Session(engine, expire_on_commit=False) as session:
             yield session
 
-    app.dependency_overrides[get_session] = get_test_session
+    overrides = app.dependency_overrides
+    app.dependency_overrides = overrides | {get_session: get_test_session}
+    earlier_engine = factory_session.session_factory.kw["bind"]
+    factory_session.remove()
     factory_session.configure(bind=engine)
     try:
         yield
     finally:
         factory_session.remove()
-        app.dependency_overrides.clear()
+        factory_session.configure(bind=earlier_engine)
+        app.dependency_overrides = overrides

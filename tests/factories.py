@@ -3,8 +3,9 @@
 from functools import cache
 from typing import Any
 
-from factory import LazyFunction, SelfAttribute, Sequence, SubFactory, Trait
+from factory import LazyFunction, Sequence, SubFactory, Trait
 from factory.alchemy import SQLAlchemyModelFactory
+from sqlalchemy import inspect
 from sqlalchemy.orm import scoped_session, sessionmaker
 from sqlmodel import Session
 
@@ -15,7 +16,7 @@ from app.security import hash_password
 PASSWORD = "correct horse battery staple"
 
 # Not the session of a request: a test must not see rows that the app hasn't committed.
-factory_session = scoped_session(sessionmaker(class_=Session, expire_on_commit=False))
+factory_session = scoped_session(sessionmaker(class_=Session, bind=None, expire_on_commit=False))
 
 
 @cache
@@ -35,7 +36,8 @@ class RowFactory(SQLAlchemyModelFactory):
     @classmethod
     def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
         """Refuse unknown keywords, which a table of SQLModel would ignore."""
-        unknown = kwargs.keys() - {*cls._meta.model.model_fields, *cls._meta.parameters}
+        known = {*inspect(cls._meta.model).attrs.keys(), *cls._meta.parameters}
+        unknown = kwargs.keys() - known
         if unknown:
             raise TypeError(f"{cls.__name__} knows no {', '.join(sorted(unknown))}")
         return kwargs
@@ -57,9 +59,6 @@ class PostFactory(RowFactory):
     class Meta:
         model = Post
 
-    class Params:
-        author = SubFactory(UserFactory)
-
+    author = SubFactory(UserFactory)
     title = Sequence(lambda n: f"Post {n}")
     content = "Some content."
-    user_id = SelfAttribute("author.id")

@@ -1,43 +1,78 @@
-"""One valid request for each operation of the API."""
+"""A valid request for each operation, made of the examples in `openapi.json`."""
 
 from typing import Any
 
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from app.models import Post, User
-from tests.factories import PASSWORD
+from app.main import app
+from app.models import User
+from tests.factories import PostFactory, RowFactory, UserFactory
 
-# What to send with each operation, as keyword arguments of `client.request`.
-REQUESTS: dict[str, dict[str, Any]] = {
-    "GET /": {},
-    "GET /health": {},
-    "POST /auth/register": {
-        "json": {"username": "new", "email": "new@example.com", "password": PASSWORD}
-    },
-    "POST /auth/token": {"data": {"username": "user", "password": PASSWORD}},
-    "DELETE /auth/tokens": {},
-    "GET /users/me": {},
-    "PATCH /users/me": {"json": {"email": "changed@example.com"}},
-    "PUT /users/me/password": {
-        "json": {"current_password": PASSWORD, "new_password": "another good password"}
-    },
-    "DELETE /users/me": {},
-    "GET /admin/users": {},
-    "PATCH /admin/users/{user_id}": {"json": {"is_admin": True}},
-    "DELETE /admin/users/{user_id}": {},
-    "POST /posts": {"json": {"title": "New", "content": "New content."}},
-    "GET /posts": {},
-    "GET /posts/{post_id}": {},
-    "PATCH /posts/{post_id}": {"json": {"title": "Changed"}},
-    "DELETE /posts/{post_id}": {},
+DOCUMENT = app.openapi()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+# By names such as "PATCH /posts/{post_id}".
+OPERATIONS: dict[str, dict[str, Any]] = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
 }
 
 
-JSON_OPERATIONS = [operation for operation, request in REQUESTS.items() if "json" in request]
+def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
+    """Make the rows that an operation needs, and return the ids for its path.
+
+    `owner` owns the rows, and `actor` will send the request. If your operation needs other rows,
+    make them here.
+    """
+    ids = {"user_id": owner.id}
+    if "{post_id}" in operation:
+        ids["post_id"] = PostFactory.create(author=owner).id
+    if operation == "POST /auth/token":
+        UserFactory.create(username="alice")  # The user in the example.
+    return ids
 
 
-def send(client: TestClient, operation: str, user: User, post: Post, **request: Any) -> Response:
-    """Send the valid request of an operation such as "PATCH /posts/{post_id}", or another one."""
-    method, path = operation.format(user_id=user.id, post_id=post.id).split()
-    return client.request(method, path, **(request or REQUESTS[operation]))
+def make_list_rows(operation: str, ids: dict[str, int]) -> None:
+    """Make 20 rows for a list. Below another resource, pass that one: `post_id=ids["post_id"]`."""
+    for factory in RowFactory.__subclasses__():
+        factory.create_batch(20)
+
+
+def find_schema(operation: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the media type and the schema of the body of an operation, if it has one."""
+    if "requestBody" not in OPERATIONS[operation]:
+        return None
+    ((media_type, body),) = OPERATIONS[operation]["requestBody"]["content"].items()
+    return media_type, SCHEMAS[body["schema"]["$ref"].rpartition("/")[2]]
+
+
+def example_of(operation: str) -> dict[str, Any]:
+    """Return the example of a body as an argument of `client.request`, or no argument."""
+    found = find_schema(operation)
+    if found is None:
+        return {}
+    media_type, schema = found
+    assert "example" in schema, (
+        f"Add an example to {schema['title']} in app/models.py: model_config = example(...)"
+    )
+    return {"json" if media_type == "application/json" else "data": schema["example"]}
+
+
+# Those that have a JSON body, and those that return a page of a list.
+JSON_OPERATIONS = [operation for operation in OPERATIONS if "json" in example_of(operation)]
+LISTS = [
+    name
+    for name, operation in OPERATIONS.items()
+    if "limit" in [parameter["name"] for parameter in operation.get("parameters", [])]
+]
+
+
+def send(client: TestClient, operation: str, ids: dict[str, int], **request: Any) -> Response:
+    """Send the example of an operation, or another body."""
+    method, path = operation.split()
+    try:
+        path = path.format(**ids)
+    except KeyError as error:
+        raise AssertionError(f"Make a row for {error} in make_rows in {__file__}") from error
+    return client.request(method, path, **(request or example_of(operation)))

@@ -1,22 +1,33 @@
 """Run by Alembic: how to reach the database, and what its tables should look like."""
 
-import os
-import sys
+import logging
+import warnings
 
 from alembic import context
+from alembic.runtime.migration import MigrationInfo
 from sqlmodel import SQLModel
-
-if "app.config" not in sys.modules:
-    # Alembic's own commands need no SECRET_KEY. When the app starts, it has its settings already.
-    os.environ["FASTAPI_ENV"] = "development"
 
 from app import models  # noqa: F401 - fills SQLModel.metadata
 from app.database import migration_transaction
+
+logger = logging.getLogger(__name__)
+
+# Alembic can't compare such an index on SQLite. The tests of the migrations can.
+warnings.filterwarnings("ignore", message=".*expression-based index")
+
+
+def log_migration(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:
+    """Leave one line in the log. It is a warning because Uvicorn shows nothing below that."""
+    verb = "Applied" if step.is_upgrade else "Undid"
+    message = getattr(step.up_revision, "doc", "")
+    logger.warning("%s migration %s: %s", verb, step.up_revision_id, message)
+
 
 with migration_transaction() as connection:
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,
         user_module_prefix="sqlmodel.",  # mypy wants `sqlmodel.AutoString`.
+        on_version_apply=log_migration,
     )
     context.run_migrations()

@@ -1,30 +1,34 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlmodel import col, select
 
-from app import errors
 from app.database import SessionDep
-from app.dependencies import AdminUser, Page, RequestedUser, refuse_if_last_admin
+from app.dependencies import LINK, Page, RequestedUser, refuse_if_last_admin, require_admin
+from app.errors import (
+    AdminRequired,
+    Conflict,
+    DatabaseUnavailable,
+    InvalidToken,
+    LastAdmin,
+    UserNotFound,
+    document,
+)
 from app.models import User, UserAdminUpdate, UserPublic
 
 router = APIRouter(
     prefix="/admin/users",
     tags=["admin"],
-    responses=errors.document(
-        errors.InvalidToken, errors.AdminRequired, errors.DatabaseUnavailable
-    ),
+    # This runs before the dependencies of an endpoint, so nobody else learns which ids exist.
+    dependencies=[Depends(require_admin)],
+    responses=document(InvalidToken, AdminRequired, DatabaseUnavailable),
 )
 
 
-@router.get("", response_model=list[UserPublic])
+@router.get("", response_model=list[UserPublic], responses=LINK)
 def list_users(
-    admin: AdminUser,
-    page: Annotated[Page, Query()],
-    session: SessionDep,
-    request: Request,
-    response: Response,
+    page: Annotated[Page, Query()], session: SessionDep, request: Request, response: Response
 ) -> Sequence[User]:
     """List all accounts, oldest first. The header `Link` has the URL of the next page."""
     query = select(User).order_by(col(User.id)).limit(page.limit + 1)
@@ -36,15 +40,9 @@ def list_users(
 
 
 @router.patch(
-    "/{user_id}",
-    response_model=UserPublic,
-    responses=errors.document(
-        *errors.BODY_ERRORS, errors.UserNotFound, errors.LastAdmin, errors.Conflict
-    ),
+    "/{user_id}", response_model=UserPublic, responses=document(UserNotFound, LastAdmin, Conflict)
 )
-def update_user(
-    user_in: UserAdminUpdate, admin: AdminUser, user: RequestedUser, session: SessionDep
-) -> User:
+def update_user(user_in: UserAdminUpdate, user: RequestedUser, session: SessionDep) -> User:
     """Give a user admin rights, or take them away."""
     if user_in.is_admin is False:
         refuse_if_last_admin(user, session)
@@ -53,12 +51,8 @@ def update_user(
     return user
 
 
-@router.delete(
-    "/{user_id}",
-    status_code=204,
-    responses=errors.document(errors.UserNotFound, errors.LastAdmin, errors.Conflict),
-)
-def delete_user(admin: AdminUser, user: RequestedUser, session: SessionDep) -> None:
+@router.delete("/{user_id}", status_code=204, responses=document(UserNotFound, LastAdmin, Conflict))
+def delete_user(user: RequestedUser, session: SessionDep) -> None:
     """Delete an account and all of its posts."""
     refuse_if_last_admin(user, session)
     session.delete(user)

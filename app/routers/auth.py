@@ -1,35 +1,52 @@
+import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, exists, select, update
 
-from app import errors, security, throttle
+from app import security, throttle
 from app.config import settings
 from app.database import SessionDep, lock_users
 from app.dependencies import CurrentUser, HashingSlot
+from app.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    IncorrectLogin,
+    InvalidToken,
+    TooManyFailures,
+    UserExists,
+    WeakPassword,
+    document,
+)
 from app.models import LoginForm, Token, User, UserCreate, UserPublic, new_token_version
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(
     prefix="/auth",
     tags=["auth"],
-    responses=errors.document(errors.DatabaseUnavailable),
+    responses=document(DatabaseUnavailable),
     # In some charsets, decoding 1 MiB takes a minute, and the client chooses the charset.
     max_body_size=16 * 1024,
 )
 
 
+def has_users(session: Session) -> bool:
+    return session.exec(select(exists(select(User.id)))).one()
+
+
 @router.post(
     "/register",
-    response_model=UserPublic,
     status_code=201,
+    response_model=UserPublic,
     dependencies=[HashingSlot],
-    responses=errors.document(*errors.BODY_ERRORS, errors.UserExists),
+    responses=document(UserExists),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
     """Create an account. By default, the first user becomes an admin."""
     if security.is_weak(user_in.password, user_in.username):
-        raise errors.WeakPassword("password")
+        raise WeakPassword("password")
     hashed_password = security.hash_password(user_in.password)
     user = User.model_validate(user_in, update={"hashed_password": hashed_password})
     if settings.first_user_is_admin and not has_users(session):
@@ -41,30 +58,27 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
         session.commit()
     except IntegrityError as error:
         # Only `username` and `email` are unique. If you make another column unique, change this.
-        raise errors.UserExists from error
+        raise UserExists from error
+    if user.is_admin:
+        logger.warning("User %s is an admin, as the first user", user.id)
     return user
 
 
-def has_users(session: Session) -> bool:
-    return session.exec(select(exists(select(User.id)))).one()
-
-
 @router.post(
-    "/token",
-    dependencies=[HashingSlot],
-    responses=errors.document(*errors.BODY_ERRORS, errors.IncorrectLogin, errors.TooManyFailures),
+    "/token", dependencies=[HashingSlot], responses=document(IncorrectLogin, TooManyFailures)
 )
 def log_in(
     form: Annotated[LoginForm, Form()], request: Request, session: SessionDep, response: Response
 ) -> Token:
     """Exchange a username and a password for a token. Send it as `Authorization: Bearer`."""
-    throttle.check_login(form, request)
+    keys = throttle.login_keys(request, form.username)
+    throttle.check(keys, request)
     user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
     # Verify even if there is no such user, so that the response time gives nothing away.
     hashed_password = user.hashed_password if user else security.unknown_user_hash()
     if not security.verify_password(form.password, hashed_password) or user is None:
-        throttle.count_failed_login(form, request, user)
-        raise errors.IncorrectLogin
+        throttle.count_failure(keys, request, user)
+        raise IncorrectLogin
     if security.hasher.check_needs_rehash(user.hashed_password):
         # It was made with older parameters. Only replace it if the password is still the same.
         session.exec(
@@ -80,9 +94,7 @@ def log_in(
     )
 
 
-@router.delete(
-    "/tokens", status_code=204, responses=errors.document(errors.InvalidToken, errors.Conflict)
-)
+@router.delete("/tokens", status_code=204, responses=document(InvalidToken, Conflict))
 def delete_tokens(user: CurrentUser, session: SessionDep) -> None:
     """Make all of your tokens stop working, on all devices."""
     user.token_version = new_token_version()

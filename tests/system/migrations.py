@@ -17,7 +17,7 @@ def copy_app(directory: Path) -> Path:
 
 def append(file: Path, line: str) -> None:
     """Add a line to the end of a file, where it overrides what is above it."""
-    with file.open("a") as code:
+    with file.open("a", encoding="utf-8") as code:
         code.write(f"\n{line}\n")
 
 
@@ -28,5 +28,6 @@ def write_migration(directory: Path, revision: str, upgrade: str) -> None:
         f'revision = "{revision}"\ndown_revision = "{NEWEST_REVISION}"\n'
         "branch_labels = depends_on = None\n"
         f"def upgrade() -> None:\n    {upgrade}\n"
-        "def downgrade() -> None:\n    pass\n"
+        "def downgrade() -> None:\n    pass\n",
+        encoding="utf-8",
     )

@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,23 +12,63 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from subprocess import STDOUT, Popen
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from threading import Barrier
 from typing import IO, Any
 
 import httpx
 import pytest
 
+from app.config import Settings
 from app.models import User
 from app.security import create_token
+from tests.client import check_documented
 
-SERVE = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
+ROOT = Path(__file__).parents[2]
+SERVE = ["uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
+# The settings that tests/conftest.py has made.
+SETTINGS = {name: os.environ[name] for name in map(str.upper, Settings.model_fields)}
+
+
+def make_environment(project: Path = ROOT, **variables: str) -> dict[str, str]:
+    """Return variables for a process that runs the app of a project.
+
+    It has none of the others that are set here: Python, Uvicorn and libpq read some, such as
+    WEB_CONCURRENCY, and a test must not depend on them.
+    """
+    kept = {"PATH", "HOME", "TMPDIR", "SYSTEMROOT"}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or name.startswith("COV")  # What coverage passes on to processes.
+    }
+    return inherited | {"PYTHONPATH": str(project)} | variables
+
+
+def run(
+    *arguments: str, directory: Path, project: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a directory until it ends, with no settings but those that are given."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=directory,
+        env=make_environment(project, **variables),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+
+
+def read_and_check(response: httpx.Response) -> None:
+    response.read()
+    check_documented(response)
 
 
 @dataclass
 class Server:
-    process: Popen[bytes]
+    process: subprocess.Popen[bytes]
     log: IO[str]
     url: str = ""
 
@@ -35,37 +77,89 @@ class Server:
         return self.log.read()
 
     def wait_until_started(self) -> None:
-        while not self.url:
-            assert self.process.poll() is None, self.read_log()
-            time.sleep(0.01)
+        def has_url_or_ended() -> bool:
             self.url = "".join(re.findall(r"running on (http://[\d.:]+)", self.read_log()))
+            return bool(self.url) or self.process.poll() is not None
 
-    def client(self) -> httpx.Client:
-        """Make a client that loads no certificates, as that takes longer than most requests."""
-        return httpx.Client(base_url=self.url, timeout=30, verify=False)
+        wait_until(has_url_or_ended)
+        assert self.url, f"The server ended:\n{self.read_log()}"
+
+    def client(self, **headers: str) -> httpx.Client:
+        """Make a client that checks every response as tests/client.py does.
+
+        It doesn't use a proxy (`trust_env`), and it doesn't load certificates (`verify`), as that
+        takes longer than most requests.
+        """
+        return httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=30,
+            trust_env=False,
+            verify=False,
+            event_hooks={"response": [read_and_check]},
+        )
+
+    def connect(self) -> socket.socket:
+        """Return a connection from which the server has already read a request."""
+        host, port = self.url.removeprefix("http://").split(":")
+        connection = socket.create_connection((host, int(port)), timeout=30)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        response = b""
+        while not response.endswith(b"}"):
+            response += connection.recv(65536)
+        return connection
 
 
 @contextmanager
-def starting_server(database_url: str, **settings: str) -> Iterator[Server]:
-    """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests."""
-    environment = os.environ | {"DATABASE_URL": database_url} | settings
+def starting_process(
+    *arguments: str, directory: Path, project: Path = ROOT, **variables: str
+) -> Iterator[Server]:
+    """Start a server with no settings but those that are given, and stop it at the end."""
     with (
         # Opened to append, as the server and the test share one position in the file.
-        TemporaryFile("a+") as log,
-        Popen(SERVE, env=environment, stdout=log, stderr=STDOUT) as process,
+        TemporaryFile("a+", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=directory,
+            env=make_environment(project, **variables),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # With its workers.
+        ) as process,
     ):
         try:
             yield Server(process, log)
             process.terminate()
             process.wait(10)
         finally:
-            process.kill()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def running_server(database_url: str, **settings: str) -> Iterator[Server]:
+def starting_server(
+    database_url: str, *options: str, project: Path = ROOT, **settings: str
+) -> Iterator[Server]:
+    """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests.
+
+    It runs in an empty directory, so it reads no `.env`, and leaves nothing in the project.
+    """
+    variables = SETTINGS | {"DATABASE_URL": database_url} | settings
+    with (
+        TemporaryDirectory() as directory,
+        starting_process(
+            *SERVE, *options, directory=Path(directory), project=project, **variables
+        ) as server,
+    ):
+        yield server
+
+
+@contextmanager
+def running_server(
+    database_url: str, *options: str, project: Path = ROOT, **settings: str
+) -> Iterator[Server]:
     """Start a server, and wait until it serves requests."""
-    with starting_server(database_url, **settings) as server:
+    with starting_server(database_url, *options, project=project, **settings) as server:
         server.wait_until_started()
         yield server
 
@@ -90,10 +184,10 @@ def send_at_once(
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until a condition is true. Fail if it isn't after 30 seconds or so."""
-    for _ in range(300):
+    for _ in range(1500):
         if condition():
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     pytest.fail("It has not happened for 30 seconds")
 
 

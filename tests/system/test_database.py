@@ -1,32 +1,50 @@
-"""The settings of connections. Most of them are only noticed when something goes wrong."""
+"""How the app uses its connections. Most of it is only noticed when something goes wrong."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel
 
 from app import sqlite
 from app.database import POOL_SIZE
-from app.database import engine as app_engine
-from tests.databases import TEST_DATABASE_URL, new_database, new_engine
+from app.main import app
+from tests.client import client_of
+from tests.databases import (
+    TEST_DATABASE_URL,
+    delete_all_rows,
+    new_database,
+    new_engine,
+    upgrade,
+    used_by_app_and_factories,
+)
+from tests.factories import PostFactory, UserFactory
+from tests.operations import OPERATIONS, make_rows, send
+from tests.system.server import running_server
+
+if TEST_DATABASE_URL:
+    from app import postgres
+
+needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DATABASE_URL")
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """Override the shared fixture: an engine as in production, and an empty database."""
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Override the shared fixture: an engine as in production, with the real `get_session`."""
     with new_database(tmp_path) as url, new_engine(url) as engine:
-        yield engine
-
-
-def new_sqlite_engine(file: Path) -> Engine:
-    file.touch()
-    return sqlite.build_engine(f"sqlite:///{quote(str(file))}", POOL_SIZE)
+        SQLModel.metadata.create_all(engine)
+        with used_by_app_and_factories(engine):
+            app.dependency_overrides.clear()
+            monkeypatch.setattr("app.database.engine", engine)
+            yield engine
 
 
 @pytest.mark.parametrize(
@@ -40,7 +58,7 @@ def new_sqlite_engine(file: Path) -> Engine:
     ],
 )
 def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> None:
-    engine = new_sqlite_engine(tmp_path / "test.db")
+    engine = sqlite.build_engine(f"sqlite:///{tmp_path}/test.db", POOL_SIZE)
 
     with engine.connect() as connection:
         assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
@@ -48,23 +66,19 @@ def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object)
     engine.dispose()
 
 
-def test_sqlite_file_can_have_any_name(tmp_path: Path) -> None:
-    engine = new_sqlite_engine(tmp_path / "100%41.db")
+def test_server_closes_its_database_when_it_stops(tmp_path: Path) -> None:
+    """SQLite then has everything in one file, which can be copied."""
+    with running_server(f"sqlite:///{tmp_path}/test.db") as server, server.client() as client:
+        assert client.get("/health").status_code == 200
+        assert (tmp_path / "test.db-wal").exists()
 
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
-
-    engine.dispose()
-
-
-def test_pool_of_the_app_has_five_connections() -> None:
-    assert app_engine.pool.status().startswith("Pool size: 5 ")
+    assert [file.name for file in tmp_path.iterdir()] == ["test.db"]
 
 
-def test_pool_never_grows(engine: Engine) -> None:
+def test_pool_has_five_connections_and_never_grows(engine: Engine) -> None:
     with ThreadPoolExecutor(1) as threads:
         with ExitStack() as connections:
-            for _ in range(POOL_SIZE):
+            for _ in range(5):
                 connections.enter_context(engine.connect())
             another = threads.submit(engine.connect)
             with pytest.raises(TimeoutError):
@@ -72,36 +86,32 @@ def test_pool_never_grows(engine: Engine) -> None:
         another.result().close()
 
 
-@pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs PostgreSQL")
-def test_postgres_connections_time_out_and_prepare_nothing(engine: Engine) -> None:
-    """Behind PgBouncer, prepared statements of several clients would get mixed up."""
-    from app import postgres  # noqa: PLC0415 - needs psycopg
+def test_row_is_not_read_again_after_a_commit(user_client: TestClient, engine: Engine) -> None:
+    statements: list[str] = []
 
-    url = engine.url.render_as_string(hide_password=False)
-    for each in (engine, postgres.build_migration_engine(url)):
-        with each.connect() as connection:
-            driver_connection: Any = connection.connection.driver_connection
-            assert driver_connection.info.get_parameters()["connect_timeout"] == "2"
-            assert driver_connection.prepare_threshold is None
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement.split(maxsplit=1)[0])
+
+    response = user_client.post("/posts", json={"title": "Hello", "content": "My first post."})
+
+    assert response.status_code == 201
+    assert statements == ["SELECT", "INSERT"]  # The user, and the post.
 
 
-@pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs PostgreSQL")
-def test_postgres_connection_does_not_depend_on_the_defaults_of_the_server(engine: Engine) -> None:
-    """With another isolation level, several first users become admins."""
-    from app import postgres  # noqa: PLC0415 - needs psycopg
+@needs_postgres
+def test_session_is_closed_in_a_thread(client: TestClient, engine: Engine) -> None:
+    """It sends a rollback to PostgreSQL, and other requests must not wait for that."""
+    threads: list[str] = []
 
-    with engine.begin() as connection:
-        name = engine.url.database
-        for default in ("default_transaction_isolation = serializable", "client_encoding = latin1"):
-            connection.exec_driver_sql(f"ALTER DATABASE {name} SET {default}")
-    engine.dispose()
+    @event.listens_for(engine, "reset")
+    def note(*_: object) -> None:
+        threads.append(threading.current_thread().name)
 
-    url = engine.url.render_as_string(hide_password=False)
-    for each in (engine, postgres.build_migration_engine(url)):
-        with each.connect() as connection:
-            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
-            encoding = connection.exec_driver_sql("SHOW client_encoding").scalar()
-        assert (isolation, encoding) == ("read committed", "UTF8")
+    response = client.get("/posts")
+
+    assert response.status_code == 200
+    assert threads == ["AnyIO worker thread"]
 
 
 def test_values_stay_out_of_the_log_when_a_statement_fails(engine: Engine) -> None:
@@ -112,3 +122,108 @@ def test_values_stay_out_of_the_log_when_a_statement_fails(engine: Engine) -> No
 
     assert "nowhere" in str(failure.value)
     assert "hunter2" not in str(failure.value)
+
+
+@needs_postgres
+def test_request_to_a_silent_server_takes_less_than_five_seconds() -> None:
+    seconds = (postgres.STATEMENT_SECONDS, postgres.CANCEL_SECONDS, postgres.CONNECT_SECONDS)
+    assert seconds == (2, 0.5, 2)
+
+
+@needs_postgres
+@pytest.mark.parametrize(
+    ("query", "seconds", "encoding", "memory"),
+    [
+        ({}, "2", "UTF8", "4MB"),
+        (
+            {"connect_timeout": "9", "client_encoding": "latin1", "options": "-c work_mem=9MB"},
+            "9",
+            "LATIN1",
+            "9MB",
+        ),
+    ],
+)
+def test_postgres_connection_is_set_up_unless_the_url_says_otherwise(
+    engine: Engine, query: dict[str, str], seconds: str, encoding: str, memory: str
+) -> None:
+    url = engine.url.update_query_dict(query).render_as_string(hide_password=False)
+    for each in (postgres.build_engine(url, 1), postgres.build_migration_engine(url)):
+        with each.connect() as connection:
+            driver_connection = connection.connection.driver_connection
+            assert driver_connection
+            # Behind PgBouncer, prepared statements of several clients would get mixed up.
+            assert driver_connection.prepare_threshold is None
+            assert driver_connection.info.get_parameters()["connect_timeout"] == seconds
+            assert connection.exec_driver_sql("SHOW client_encoding").scalar() == encoding
+            assert connection.exec_driver_sql("SHOW work_mem").scalar() == memory
+        each.dispose()
+
+
+@needs_postgres
+@pytest.mark.parametrize(
+    ("whose", "style"),
+    [("DATABASE {}", "German"), ("ROLE CURRENT_USER IN DATABASE {}", "SQL, DMY")],
+)
+def test_defaults_of_the_database_or_the_role_make_no_difference(
+    client: TestClient, engine: Engine, whose: str, style: str
+) -> None:
+    """With another isolation level, for example, several first users could become admins."""
+    post = PostFactory.create(title="漢字")
+    with engine.begin() as connection:
+        for default in (
+            f"DateStyle = {style}",
+            "TimeZone = 'Asia/Kathmandu'",
+            "client_encoding = latin1",
+            "default_transaction_isolation = serializable",
+        ):
+            target = whose.format(engine.url.database)
+            connection.exec_driver_sql(f"ALTER {target} SET {default}")
+    engine.dispose()
+
+    (shown,) = client.get("/posts").json()
+
+    assert shown["title"] == "漢字"
+    assert datetime.fromisoformat(shown["date_posted"]) == post.date_posted
+    assert shown["date_posted"].endswith("Z")
+    url = engine.url.render_as_string(hide_password=False)
+    for each in (engine, postgres.build_migration_engine(url)):
+        with each.connect() as connection:
+            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
+            encoding = connection.exec_driver_sql("SHOW client_encoding").scalar()
+        assert (isolation, encoding) == ("read committed", "UTF8")
+
+
+@pytest.fixture
+def limited_engine(engine: Engine) -> Iterator[Engine]:
+    """Connect as a role that may only read and write rows."""
+    upgrade(engine.url.render_as_string(hide_password=False))
+    role = f"test_{uuid4().hex}"
+    url = engine.url.update_query_dict({"options": f"-c role={role}"})
+    with engine.begin() as connection:
+        for statement in (
+            f"CREATE ROLE {role}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        ):
+            connection.exec_driver_sql(statement)
+    with new_engine(url.render_as_string(hide_password=False)) as limited_engine:
+        yield limited_engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@needs_postgres
+def test_role_that_may_only_read_and_write_rows_can_start_and_do_everything(
+    engine: Engine, limited_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database.engine", limited_engine)
+
+    upgrade(limited_engine.url.render_as_string(hide_password=False))
+    statuses = set()
+    for operation in OPERATIONS:
+        delete_all_rows(engine)
+        actor = UserFactory.create(admin=True)
+        ids = make_rows(operation, UserFactory.create(), actor)
+        statuses.add(send(client_of(actor), operation, ids).status_code)
+
+    assert statuses <= {200, 201, 204, 409}, statuses

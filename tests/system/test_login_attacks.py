@@ -2,40 +2,35 @@
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
 
 import httpx
-import pytest
 
-from app.dependencies import HASHING_SLOTS
+from app.dependencies import HASHING_SLOTS, HashingSlot
 from tests.factories import PASSWORD
 from tests.system.server import Server, send_at_once
 
 
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
+def client_at(server: Server, address: str) -> httpx.Client:
+    """Make a client with an address of its own, as failed logins are counted by address."""
+    return server.client(**{"X-Forwarded-For": address})
 
 
 def register(client: httpx.Client, username: str) -> dict[str, str]:
-    """Register a user, and return the form to log in.
-
-    Other tests use this server too: take a name that they don't use, as it may be throttled.
-    """
+    """Register a user, and return the form to log in."""
     account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
     client.post("/auth/register", json=account).raise_for_status()
     return {"username": username, "password": PASSWORD}
 
 
-def test_guesses_at_once_are_throttled(client: httpx.Client) -> None:
-    login = register(client, "guessed")
-    guesses = [
-        {"method": "POST", "url": "/auth/token", "data": login | {"password": f"guess {n}"}}
-        for n in range(50)
-    ]
+def test_guesses_at_once_are_throttled(server: Server) -> None:
+    with client_at(server, "198.51.100.1") as client:
+        login = register(client, "guessed")
+        guesses = [
+            {"method": "POST", "url": "/auth/token", "data": login | {"password": f"guess {n}"}}
+            for n in range(50)
+        ]
 
-    responses = send_at_once([client], guesses)
+        responses = send_at_once([client], guesses)
 
     statuses = Counter(response.status_code for response in responses)
     assert statuses.keys() == {401, 429}
@@ -43,42 +38,31 @@ def test_guesses_at_once_are_throttled(client: httpx.Client) -> None:
     assert statuses[401] in (10, 11)
 
 
-def connect(server: Server) -> socket.socket:
-    """Return a connection from which the server has already read a request."""
-    host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)))
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-    return connection
-
-
 def send_login(connection: socket.socket, username: str) -> None:
     """Send a login, and don't wait for the response."""
     form = f"username={username}&password=guess"
     request = (
-        "POST /auth/token HTTP/1.1\r\nHost: localhost\r\n"
+        "POST /auth/token HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.2\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\n"
         f"Content-Length: {len(form)}\r\n\r\n{form}"
     )
     connection.sendall(request.encode())
 
 
-def test_no_password_is_verified_for_clients_that_are_gone(
-    client: httpx.Client, server: Server
-) -> None:
-    login = register(client, "waiting")
+def test_no_password_is_verified_for_clients_that_are_gone(server: Server) -> None:
+    patient = [server.connect() for _ in range(HASHING_SLOTS)]
+    impatient = [server.connect() for _ in range(60)]
+    with client_at(server, "198.51.100.3") as client:
+        login = register(client, "waiting")
+        earlier = server.read_log()
 
-    patient = [connect(server) for _ in range(HASHING_SLOTS)]
-    impatient = [connect(server) for _ in range(60)]
-    earlier = server.read_log()
-
-    for number, connection in enumerate(patient + impatient):
-        send_login(connection, f"nobody{number}")
-    # The server has read all of these logins when it answers this request.
-    client.get("/")
-    for connection in impatient:
-        connection.close()
-    response = client.post("/auth/token", data=login)
+        for number, connection in enumerate(patient + impatient):
+            send_login(connection, f"nobody{number}")
+        # The server has read all of these logins when it answers this request.
+        client.get("/")
+        for connection in impatient:
+            connection.close()
+        response = client.post("/auth/token", data=login)
 
     for connection in patient:
         connection.close()
@@ -86,3 +70,7 @@ def test_no_password_is_verified_for_clients_that_are_gone(
     # Of the impatient, a few may have been verified before they were gone.
     verified = server.read_log().removeprefix(earlier).count("for user None")
     assert 0 < verified < 30
+
+
+def test_two_passwords_are_hashed_at_once() -> None:
+    assert HashingSlot.max_concurrency == HASHING_SLOTS == 2

@@ -1,33 +1,39 @@
 import json
-import os
 import re
-import signal
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.config import Settings
-from tests.system.server import Server, find_free_port, is_listening, wait_until
+from tests.system.migrations import append, copy_app
+from tests.system.server import (
+    ROOT,
+    Server,
+    find_free_port,
+    make_environment,
+    starting_process,
+    wait_until,
+)
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None:
     (session,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     # The statuses go to stderr, as the session itself reads the bodies.
     options = 'silent\nnoproxy = "*"\nwrite-out = "%{stderr}%{http_code}\\n"\n'
-    (tmp_path / ".curlrc").write_text(options)
+    (tmp_path / ".curlrc").write_text(options, encoding="utf-8")
 
     shell = subprocess.run(
         ["bash"],
         input=session.replace("http://localhost:8000", server.url).replace("\n", "\necho\n"),
-        env=os.environ | {"CURL_HOME": str(tmp_path)},
+        env=make_environment(CURL_HOME=str(tmp_path)),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
 
@@ -38,21 +44,30 @@ def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None
     assert posts == [post]
 
 
-def test_development_server_starts_without_any_settings(tmp_path: Path) -> None:
+def test_token_survives_a_saved_file_under_fastapi_dev(tmp_path: Path) -> None:
+    project = copy_app(tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", project)
     port = find_free_port()
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/app.db"}
-    command = [sys.executable, "-m", "fastapi", "dev", "--port", str(port)]
+    command = ["fastapi", "dev", "--port", str(port)]
 
-    # In its own process group, as the server is a child of the process that reloads it.
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
-    try:
-        wait_until(lambda: is_listening(port))
-        response = httpx.get(f"http://127.0.0.1:{port}/health")
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
+    with starting_process(*command, directory=project, project=project) as server:
+        wait_until(lambda: "Application startup complete" in server.read_log())
+        server.url = f"http://127.0.0.1:{port}"
+        with server.client() as client:
+            client.post("/auth/register", json=ACCOUNT)
+            login = {"username": "alice", "password": ACCOUNT["password"]}
+            token = client.post("/auth/token", data=login).json()["access_token"]
+        append(project / "app/main.py", "# A change.")
+        wait_until(lambda: server.read_log().count("Application startup complete") == 2)
+        with server.client(Authorization=f"Bearer {token}") as client:
+            response = client.get("/users/me")
 
     assert response.status_code == 200
+
+
+@pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="only in a checkout")
+def test_git_ignores_the_development_key() -> None:
+    assert ".secret_key" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 
 
 @pytest.mark.parametrize(
@@ -60,16 +75,20 @@ def test_development_server_starts_without_any_settings(tmp_path: Path) -> None:
     [("README.md", r"^\| `([A-Z_]+)` \|(?: `(.*?)`)? \|"), (".env.example", r"^# ([A-Z_]+)=(.*)$")],
 )
 def test_file_names_every_setting_and_its_default(file: str, line: str) -> None:
-    settings = dict(re.findall(line, (ROOT / file).read_text(), re.MULTILINE))
+    settings = dict(re.findall(line, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
 
     defaults = {name.upper(): str(field.default) for name, field in Settings.model_fields.items()}
-    assert settings == defaults | {"SECRET_KEY": "", "FIRST_USER_IS_ADMIN": "true"}
+    assert settings == defaults | {
+        "SECRET_KEY": "",
+        "FIRST_USER_IS_ADMIN": "true",
+        "CORS_ORIGINS": "",
+    }
 
 
 def test_guide_to_the_tests_names_only_tests_that_exist() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "tests/README.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "tests/README.md").read_text(encoding="utf-8")))
 
-    files = [file.read_text() for file in ROOT.glob("tests/**/test_*.py")]
+    files = [file.read_text(encoding="utf-8") for file in ROOT.glob("tests/**/test_*.py")]
     written = {name for file in files for name in re.findall(r"def (test_\w+)", file)}
     assert named
     assert named - written == set()

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,19 +8,19 @@ from app import sqlite
 from app.models import Post, User
 from app.security import verify_password
 from tests.factories import UserFactory
+from tests.system.server import run
 from tests.tools import seed
 
 
 def test_seed_command_fills_the_configured_database_and_prints_a_login(tmp_path: Path) -> None:
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "SECRET_KEY": ""}
-    environment.pop("FASTAPI_ENV")
-    command = [sys.executable, "-m", "tests.tools.seed", "--users", "2", "--posts", "3"]
+    url = f"sqlite:///{tmp_path}/app.db"
+    command = ["-m", "tests.tools.seed", "--users", "2", "--posts", "3"]
 
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = run(*command, directory=tmp_path, DATABASE_URL=url)
 
     assert result.stdout == "Log in as user1 with the password: correct horse battery staple\n"
     assert "posts: 3 of 3" in result.stderr
-    engine = sqlite.build_engine(environment["DATABASE_URL"], pool_size=1)
+    engine = sqlite.build_engine(url, pool_size=1)
     with Session(engine) as session:
         user, other = session.exec(select(User)).all()
         authors = session.exec(select(Post.user_id)).all()

@@ -1,248 +1,147 @@
-"""What stops the start, and how settings are read. Messages show no value of a setting."""
+"""What a server does when it starts, and why it may refuse to."""
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import Popen
+from threading import Thread
+from typing import ClassVar
 
 import pytest
-from pydantic import RedisDsn
 from sqlalchemy import inspect
-from uvicorn.config import STARTUP_FAILURE
 
-from app.config import Settings, load_settings
-from tests.databases import new_engine
+from tests.databases import new_database, new_engine
+from tests.system.migrations import copy_app, write_migration
+from tests.system.server import ROOT, find_free_port, starting_server, wait_until
 
-KEY = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture(autouse=True)
-def directory_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
+KEY_HINT = "SECRET_KEY is not set; make one with: python -c 'import secrets; print("
 
 
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ("no secret key", "SECRET_KEY needs at least 32 bytes"),
-        ("SQLite in a missing directory", "unable to open database file"),
-        ("failing migration", "nonsense"),
-        ("two newest migrations", "Multiple head revisions are present"),
-        pytest.param(
-            "lost Redis",
-            "RATE_LIMIT_STORAGE_URI can't be reached",
-            marks=pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis"),
-        ),
-    ],
-)
-def test_server_that_cannot_start_says_why_and_stops(
-    refusals: dict[str, Popen[str]], case: str, message: str
-) -> None:
-    output, _ = refusals[case].communicate(timeout=60)
+def log_of_refused_start(database_url: str, project: Path = ROOT, **settings: str) -> str:
+    """Start a server that can't start, and return its log."""
+    with starting_server(database_url, project=project, **settings) as server:
+        # Uvicorn starts a worker again and again, unless it ends with this status.
+        assert server.process.wait(60) == 3
+        log = server.read_log()
 
-    assert refusals[case].returncode == 3
-    assert "Cannot start" in output
-    assert message in output
-    assert "Traceback" not in output
+    assert "Traceback" not in log
+    return log
 
 
-def test_failing_migration_changes_nothing(
-    refusals: dict[str, Popen[str]], refused_url: str
-) -> None:
-    refusals["failing migration"].wait(60)
+def test_server_without_a_key_says_how_to_make_one(tmp_path: Path) -> None:
+    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", SECRET_KEY="")
 
-    with new_engine(refused_url) as engine:
-        assert inspect(engine).get_table_names() == []
+    assert f"Cannot start: {KEY_HINT}" in log
+    assert not (tmp_path / "test.db").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SECRET_KEY", "hunter2 hunter2 hunter2 hunter2"),
-        ("DATABASE_URL", "hunter2"),
-        ("DATABASE_URL", "mysql://root:hunter2@127.0.0.1/test"),
-        ("DATABASE_URL", "postgresql+asyncpg://root:hunter2@127.0.0.1/test"),
-        ("DATABASE_URL", "postgresql://root:hunter2@127.0.0.1:port/test"),
-        ("DATABASE_URL", "postgresql://root:hun@ter2@127.0.0.1/hunter2"),
-        ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2"),
-        ("DATABASE_URL", "sqlite://?name=hunter2"),
-        ("DATABASE_URL", "sqlite:///:memory:?name=hunter2"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "hunter2"),
-        ("FIRST_USER_IS_ADMIN", "hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://[hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://hunter2:99999"),
-        ("DATABASE_URL", "postgresql://hunter2@one:1,two:2/test"),
-        ("DATABASE_URL", "postgresql://hunter2@one/test?host=two"),
-        ("CORS_ORIGINS", "hunter2"),
-        ("CORS_ORIGINS", "https://example.com/hunter2"),
-        ("CORS_ORIGINS", "https://example.com, hunter2.example.com"),
-        ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
-    ],
-)
-def test_wrong_setting_is_named_but_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
-) -> None:
-    monkeypatch.setenv(name, value)
+def test_server_that_cannot_open_its_database_says_so() -> None:
+    log = log_of_refused_start("sqlite:////nowhere/at/all.db")
 
-    with pytest.raises(SystemExit) as ending:
-        load_settings()
-
-    message = capsys.readouterr().err
-    # Any other status makes Uvicorn start its workers again and again, if it has several.
-    assert ending.value.code == STARTUP_FAILURE == 3
-    assert message.startswith("Cannot start")
-    assert f"\n  {name} " in message
-    assert message.count("\n") == 2
-    assert "hunter2" not in message
+    assert "Cannot start: unable to open database file" in log
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("app.db", "is not a database URL; several hosts are written as postgresql://"),
-        ("mysql://root@127.0.0.1/test", "must be sqlite:///FILE or postgresql://"),
-        ("sqlite:///", "must be sqlite:///FILE or postgresql://"),
-        ("postgresql://alice:p@ss@one/test", "has an @ in the password; write it as %40"),
-    ],
-)
-def test_message_says_how_to_write_a_database_url(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str, message: str
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", value)
+@pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis")
+def test_server_that_cannot_reach_redis_says_so(tmp_path: Path) -> None:
+    redis = "redis://127.0.0.1:1"
+    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", RATE_LIMIT_STORAGE_URI=redis)
 
-    with pytest.raises(SystemExit):
-        load_settings()
-
-    assert f"  DATABASE_URL {message}" in capsys.readouterr().err
+    assert "Cannot start: RATE_LIMIT_STORAGE_URI can't be reached" in log
 
 
-def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET_KEY", "hunter2" * 5)
-    monkeypatch.setenv("DATABASE_URL", "sqlite:///hunter2.db")
+def test_migration_that_fails_stops_the_start_and_changes_nothing(tmp_path: Path) -> None:
+    project = copy_app(tmp_path)
+    create, fail = "CREATE TABLE scratch (id INTEGER)", "SELECT nonsense FROM users"
+    write_migration(project, "bad", f"op.execute('{create}'); op.execute('{fail}')")
 
-    settings = load_settings()
+    with new_database(tmp_path) as url, new_engine(url) as engine:
+        log = log_of_refused_start(url, project)
+        tables = inspect(engine).get_table_names()
 
-    assert "hunter2" not in repr(settings)
-    assert "rate_limit_storage_uri" not in repr(settings)
-
-
-def test_default_settings_need_no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DATABASE_URL")
-    monkeypatch.delenv("RATE_LIMIT_STORAGE_URI")
-    monkeypatch.setattr("app.config.find_spec", lambda _: None)
-
-    settings = load_settings()
-
-    assert settings.database_url == "sqlite:///app.db"
-    assert settings.rate_limit_storage_uri == "memory://"
+    assert "Cannot start: " in log
+    assert "nonsense" in log
+    assert tables == []
 
 
-@pytest.mark.parametrize("minutes", ["1", "525600"])
-def test_lifetime_of_a_token_can_be_set_from_a_minute_to_a_year(
-    monkeypatch: pytest.MonkeyPatch, minutes: str
-) -> None:
-    monkeypatch.setenv("ACCESS_TOKEN_EXPIRE_MINUTES", minutes)
+def test_migrations_that_follow_the_same_one_stop_the_start(tmp_path: Path) -> None:
+    project = copy_app(tmp_path)
+    write_migration(project, "one", "pass")
+    write_migration(project, "two", "pass")
 
-    settings = load_settings()
+    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", project)
 
-    assert settings.access_token_expire_minutes == int(minutes)
-
-
-def test_message_says_how_to_make_a_key(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("SECRET_KEY")
-
-    with pytest.raises(SystemExit):
-        load_settings()
-
-    assert "python -c 'import secrets; print(secrets.token_urlsafe())'" in capsys.readouterr().err
+    assert "Cannot start: Multiple head revisions are present" in log
 
 
-def test_development_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SECRET_KEY")
-    monkeypatch.setenv("FASTAPI_ENV", "development")
+def test_two_workers_can_start_at_once_on_an_empty_database(tmp_path: Path) -> None:
+    port = find_free_port()
+    with (
+        new_database(tmp_path) as url,
+        starting_server(url, "--workers", "2", "--port", str(port)) as server,
+    ):
+        wait_until(lambda: server.read_log().count("Application startup complete") == 2)
+        server.url = f"http://127.0.0.1:{port}"
+        with server.client() as client:
+            first = client.post("/auth/register", json=ACCOUNT)
+            second = client.post("/auth/register", json=ACCOUNT)
+        log = server.read_log()
 
-    keys = {load_settings().secret_key.get_secret_value() for _ in range(2)}
-
-    assert [len(key) for key in keys] == [32, 32]
-
-
-def test_dotenv_in_the_working_directory_is_read(
-    directory_without_settings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SECRET_KEY")
-    monkeypatch.delenv("FIRST_USER_IS_ADMIN")
-    # An empty line means the default, and other programs may have settings here too.
-    (directory_without_settings / ".env").write_text(
-        f"SECRET_KEY={KEY}\nFIRST_USER_IS_ADMIN=\nCOMPOSE_PROJECT_NAME=posts\n"
-    )
-
-    settings = load_settings()
-
-    assert settings.secret_key.get_secret_value() == KEY.encode()
-    assert settings.first_user_is_admin
+    assert [first.status_code, second.status_code] == [201, 409]
+    # The worker that comes second finds the migrations applied.
+    assert log.count("Applied migration 0001: Create users and posts.") == 1
+    assert log.count("Applied migration 0002: Compare usernames in ASCII.") == 1
+    assert log.count(f"User {first.json()['id']} is an admin, as the first user") == 1
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_postgresql_means_psycopg(scheme: str) -> None:
-    pytest.importorskip("psycopg", reason="needs the extra postgres")
-    settings = Settings(
-        database_url=f"{scheme}://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
-    )
+def test_path_with_two_slashes_at_its_start_works(tmp_path: Path) -> None:
+    """SQLite takes such a path for a host in a `file:` URI, but not as a plain path."""
+    with starting_server(f"sqlite:////{tmp_path}/test.db") as server:
+        server.wait_until_started()
+        with server.client() as client:
+            assert client.get("/health").status_code == 200
 
-    assert (
-        settings.database_url
-        == "postgresql+psycopg://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
-    )
+    assert (tmp_path / "test.db").exists()
 
 
-@pytest.mark.parametrize("hosts", ["host=one&port=hunter2", "host=one&host=two&port=1,2,3"])
-def test_postgres_hosts_that_cannot_be_read_are_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hosts: str
-) -> None:
-    pytest.importorskip("psycopg", reason="needs the extra postgres")
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://alice@/test?{hosts}")
+def test_project_can_be_in_a_folder_with_any_name(tmp_path: Path) -> None:
+    directory = tmp_path / "Mes projets été 100%41"
+    directory.mkdir()
+    project = copy_app(directory)
+    # As a checkout on Windows has them.
+    for file in project.rglob("*.py"):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
 
-    with pytest.raises(SystemExit):
-        load_settings()
-
-    message = capsys.readouterr().err
-    assert "DATABASE_URL has hosts or ports that can't be read" in message
-    assert "hunter2" not in message
-
-
-def test_redis_url_is_accepted() -> None:
-    pytest.importorskip("redis", reason="needs the extra redis")
-
-    uri = RedisDsn("rediss://:secret@[::1]:65535/0")
-    settings = Settings(rate_limit_storage_uri=uri)
-
-    assert str(settings.rate_limit_storage_uri) == "rediss://:secret@[::1]:65535/0"
+    with starting_server("sqlite:///app.db", project=project) as server:
+        server.wait_until_started()
+        with server.client() as client:
+            assert client.post("/auth/register", json=ACCOUNT).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "remedy"),
-    [
-        ("DATABASE_URL", "postgresql://alice@db.example.com/posts", "uv sync --extra postgres"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://redis.example.com:6379", "uv sync --extra redis"),
-    ],
-)
-def test_missing_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    value: str,
-    remedy: str,
-) -> None:
-    monkeypatch.setenv(name, value)
-    monkeypatch.setattr("app.config.find_spec", lambda _: None)
+class Collector(BaseHTTPRequestHandler):
+    """Receive what OpenTelemetry exports, and note the paths."""
 
-    with pytest.raises(SystemExit):
-        load_settings()
+    paths: ClassVar[list[str]] = []
 
-    assert remedy in capsys.readouterr().err
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_server_exports_traces_to_opentelemetry(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        Thread(target=collector.serve_forever).start()
+        with starting_server(
+            f"sqlite:///{tmp_path}/test.db",
+            FASTAPI_OTEL_AUTO_CONFIGURE="true",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}",
+        ) as server:
+            server.wait_until_started()
+            with server.client() as client:
+                response = client.get("/health")
+        collector.shutdown()
+
+    assert response.status_code == 200
+    assert "/v1/traces" in Collector.paths

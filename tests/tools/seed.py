@@ -1,14 +1,10 @@
 """Fill the development database: `uv run python -m tests.tools.seed --users 20 --posts 200`."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator
 from itertools import chain
-
-# No token is made or read here, so a SECRET_KEY isn't needed.
-os.environ.setdefault("FASTAPI_ENV", "development")
 
 from sqlalchemy import Engine
 from sqlmodel import Session, select

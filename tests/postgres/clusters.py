@@ -11,9 +11,11 @@ from subprocess import DEVNULL, Popen, run
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.system.server import find_free_port, is_listening, wait_until
+from tests.factories import PASSWORD
+from tests.system.server import find_free_port, is_listening, running_server, wait_until
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -24,6 +26,10 @@ OWNER = "postgres" if os.geteuid() == 0 else None
 PROGRAMS = os.pathsep.join(
     [os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib").glob("postgresql/*/bin"))]
 )
+# Someone may have set variables such as PGOPTIONS. The programs don't get them, and these
+# parameters win over them.
+ENVIRONMENT = {"PATH": PROGRAMS}
+PLAIN = {"sslmode": "disable", "options": "", "client_encoding": "utf8"}
 
 needs_postgres_server = pytest.mark.skipif(
     shutil.which("initdb", path=PROGRAMS) is None, reason="needs the server programs of PostgreSQL"
@@ -46,12 +52,12 @@ class Cluster:
 
     def execute(self, statement: str) -> list[Any]:
         """Execute a statement and commit, and return the rows if it has any."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with psycopg.connect(self.url, autocommit=True, **PLAIN) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def start(self, **settings: str) -> None:
-        settings |= {
+    def start(self) -> None:
+        settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.directory.parent),
@@ -72,14 +78,14 @@ class Cluster:
     def follow(self, primary: "Cluster") -> None:
         """Become a standby of another cluster at the next start."""
         (self.directory / "standby.signal").touch()
-        with (self.directory / "postgresql.auto.conf").open("a") as file:
+        with (self.directory / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
             file.write(f"primary_conninfo = '{primary.url}'\n")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to all processes of the server, and first to the one that starts others."""
-        pid = (self.directory / "postmaster.pid").read_text().split()[0]
+        pid = (self.directory / "postmaster.pid").read_text(encoding="utf-8").split()[0]
         os.kill(int(pid), number)
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split():
             with suppress(ProcessLookupError):  # It may have ended meanwhile.
                 os.kill(int(child), number)
 
@@ -92,13 +98,12 @@ class Cluster:
 
 
 @contextmanager
-def new_cluster(**settings: str) -> Iterator[Cluster]:
-    """Make an empty cluster, and start it with these settings."""
+def new_cluster() -> Iterator[Cluster]:
+    """Make an empty cluster, and start it."""
     with new_directory() as directory:
-        # The smallest files for its log, as these are made, and copied, in full.
-        options = ["-U", "postgres", "-A", "trust", "--no-sync", "--wal-segsize=1"]
+        options = ["-U", "postgres", "-A", "trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
         run_program("initdb", "-D", directory / "data", *options)
-        with started(Cluster(directory / "data", find_free_port()), **settings) as cluster:
+        with started(Cluster(directory / "data", find_free_port())) as cluster:
             yield cluster
 
 
@@ -115,17 +120,8 @@ def new_standby(primary: Cluster) -> Iterator[Cluster]:
 
 
 @contextmanager
-def started_copy(original: Cluster, **settings: str) -> Iterator[Cluster]:
-    """Start a copy of a stopped cluster on the same port. The original stays as it is."""
-    with new_directory() as directory:
-        run_program("cp", "-a", original.directory, directory / "data")
-        with started(Cluster(directory / "data", original.port), **settings) as cluster:
-            yield cluster
-
-
-@contextmanager
-def started(cluster: Cluster, **settings: str) -> Iterator[Cluster]:
-    cluster.start(**settings)
+def started(cluster: Cluster) -> Iterator[Cluster]:
+    cluster.start()
     try:
         yield cluster
     finally:
@@ -139,8 +135,7 @@ def running_pgbouncer(cluster: Cluster, pool_size: int) -> Iterator[str]:
     """Share a few connections to a cluster among all transactions, and return the URL for it."""
     port = find_free_port()
     with new_directory() as directory:
-        config = directory / "pgbouncer.ini"
-        config.write_text(f"""
+        settings = f"""
             [databases]
             postgres = host=127.0.0.1 port={cluster.port} user=postgres
             [pgbouncer]
@@ -150,14 +145,27 @@ def running_pgbouncer(cluster: Cluster, pool_size: int) -> Iterator[str]:
             auth_type = any
             pool_mode = transaction
             default_pool_size = {pool_size}
-        """)
-        pgbouncer = Popen([find_program("pgbouncer"), "--quiet", config], user=OWNER)
+        """
+        config = directory / "pgbouncer.ini"
+        config.write_text(settings, encoding="utf-8")
+        pgbouncer = Popen(["pgbouncer", "--quiet", config], user=OWNER, env=ENVIRONMENT)
         try:
             wait_until(lambda: is_listening(port))
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
             pgbouncer.kill()
             pgbouncer.wait()
+
+
+@contextmanager
+def author_of_posts(url: str) -> Iterator[httpx.Client]:
+    """Serve the app with a database, and send requests with the token of a new user."""
+    account = {"username": "author", "email": "author@example.com", "password": PASSWORD}
+    with running_server(url, FIRST_USER_IS_ADMIN="false") as server, server.client() as client:
+        client.post("/auth/register", json=account)
+        token = client.post("/auth/token", data=account).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
 
 
 @contextmanager
@@ -169,11 +177,5 @@ def new_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-def find_program(name: str) -> str:
-    path = shutil.which(name, path=PROGRAMS)
-    assert path
-    return path
-
-
 def run_program(name: str, *arguments: str | Path) -> None:
-    run([find_program(name), *arguments], user=OWNER, check=True, cwd="/", stdout=DEVNULL)
+    run([name, *arguments], user=OWNER, check=True, cwd="/", stdout=DEVNULL, env=ENVIRONMENT)

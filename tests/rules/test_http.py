@@ -1,5 +1,9 @@
 """What HTTP and browsers expect of every response."""
 
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -24,25 +28,22 @@ def test_service_is_healthy_when_its_database_works(client: TestClient) -> None:
     "path",
     [
         "/",
-        "/health",
         "/docs",
         "/docs/swagger-ui.css",
         "/openapi.json",
         "/posts?limit=1",
-        "/posts/1",
+        "/posts/{post_id}",
         "/posts/0",
-        "/posts/999",
-        "/users/me",
+        "/posts/999999999",
         "/admin/users?limit=1",
         "/nowhere",
     ],
 )
 def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path: str) -> None:
-    PostFactory.create(id=1)
-    PostFactory.create(id=2)
-    get_response = admin_client.get(path)
+    post, _ = PostFactory.create_batch(2)
+    get_response = admin_client.get(path.format(post_id=post.id))
 
-    response = admin_client.head(path)
+    response = admin_client.head(path.format(post_id=post.id))
 
     assert response.status_code == get_response.status_code
     assert response.headers == get_response.headers
@@ -50,38 +51,12 @@ def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allow"),
-    [
-        ("POST", "/", "GET, HEAD"),
-        ("DELETE", "/health", "GET, HEAD"),
-        ("PUT", "/docs", "GET, HEAD"),
-        ("PUT", "/openapi.json", "GET, HEAD"),
-        ("PUT", "/docs/swagger-ui.css", "GET, HEAD"),
-        ("GET", "/auth/register", "POST"),
-        ("HEAD", "/auth/token", "POST"),
-        ("GET", "/auth/tokens", "DELETE"),
-        ("POST", "/users/me", "DELETE, GET, HEAD, PATCH"),
-        ("PATCH", "/users/me/password", "PUT"),
-        ("POST", "/admin/users", "GET, HEAD"),
-        ("GET", "/admin/users/1", "DELETE, PATCH"),
-        ("PUT", "/posts", "GET, HEAD, POST"),
-        ("OPTIONS", "/posts", "GET, HEAD, POST"),
-        ("PUT", "/posts/1", "DELETE, GET, HEAD, PATCH"),
-    ],
+    ("method", "path"), [("PUT", "/posts"), ("GET", "/auth/token"), ("HEAD", "/auth/token")]
 )
-def test_wrong_method_is_refused_with_a_list_of_all_methods(
-    client: TestClient, method: str, path: str, allow: str
-) -> None:
+def test_wrong_method_is_refused(client: TestClient, method: str, path: str) -> None:
     response = client.request(method, path)
 
     assert response.status_code == 405
-    assert response.headers["Allow"] == allow
-
-
-def test_wrong_method_is_refused_in_the_form_of_all_errors(client: TestClient) -> None:
-    response = client.put("/posts")
-
-    assert response.json() == {"detail": "Method Not Allowed"}
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/posts/", "/auth/token/", "/users/me/"])
@@ -136,7 +111,6 @@ def test_website_on_the_list_can_send_a_token(client: TestClient, method: str) -
 
     assert response.status_code == 200
     assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 
@@ -144,3 +118,25 @@ def test_other_websites_cannot_read_responses(client: TestClient) -> None:
     response = client.get("/posts", headers={"Origin": "https://evil.example.com"})
 
     assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.fixture
+def eastern_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the server into the time zone of New York."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EST5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("eastern_time")
+def test_times_are_in_utc_when_the_server_is_in_another_time_zone(user_client: TestClient) -> None:
+    before = datetime.now(UTC)
+
+    response = user_client.post("/posts", json={"title": "Hello", "content": "My first post."})
+
+    assert response.json()["date_posted"].endswith("Z")
+    assert before <= datetime.fromisoformat(response.json()["date_posted"]) <= datetime.now(UTC)
+    read = user_client.get(response.headers["Location"])
+    assert read.json()["date_posted"] == response.json()["date_posted"]

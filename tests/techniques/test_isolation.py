@@ -13,19 +13,20 @@ from app.config import settings
 from app.database import POOL_SIZE, SessionDep, get_session
 from app.database import engine as configured_engine
 from app.main import app as real_app
-from app.models import Post, User
-from tests.factories import PostFactory, UserFactory
+from app.models import User
+from tests.databases import new_memory_engine, used_by_app_and_factories
+from tests.factories import UserFactory
 
 
 @pytest.fixture
-def forgetful_client(engine: Engine, user: User) -> Iterator[TestClient]:
+def forgetful_client(engine: Engine) -> Iterator[TestClient]:
     """Send requests to an app whose endpoint forgets to commit."""
     app = FastAPI()
     app.dependency_overrides = real_app.dependency_overrides
 
-    @app.post("/posts", status_code=201)
-    def create_post(session: SessionDep) -> None:
-        session.add(Post(title="Lost", content="Never committed.", user_id=user.id))
+    @app.post("/users", status_code=201)
+    def create_user(session: SessionDep) -> None:
+        session.add(User(username="lost", email="lost@example.com", hashed_password=""))
         session.flush()
 
     with TestClient(app) as client:
@@ -33,10 +34,10 @@ def forgetful_client(engine: Engine, user: User) -> Iterator[TestClient]:
 
 
 def test_forgotten_commit_is_noticed(forgetful_client: TestClient, session: Session) -> None:
-    response = forgetful_client.post("/posts")
+    response = forgetful_client.post("/users")
 
     assert response.status_code == 201
-    assert session.exec(select(Post)).all() == []
+    assert session.exec(select(User)).all() == []
 
 
 def test_forgotten_commit_is_hidden_when_test_and_app_share_a_session(
@@ -45,10 +46,10 @@ def test_forgotten_commit_is_hidden_when_test_and_app_share_a_session(
     """Many projects have a fixture that does this. Ours doesn't."""
     real_app.dependency_overrides[get_session] = lambda: session
 
-    response = forgetful_client.post("/posts")
+    response = forgetful_client.post("/users")
 
     assert response.status_code == 201
-    assert session.exec(select(Post)).one().title == "Lost"
+    assert session.exec(select(User)).one().username == "lost"
 
 
 def make_get_greeting(name: str) -> Callable[[], str]:
@@ -89,18 +90,17 @@ def test_override_works_when_it_names_the_dependency_itself() -> None:
 @pytest.mark.parametrize("turn", ["first", "second"])
 def test_no_row_is_left_for_the_next_test(turn: str, session: Session) -> None:
     assert session.exec(select(User)).all() == []
-    assert session.exec(select(Post)).all() == []
 
-    PostFactory.create(title=turn)
+    UserFactory.create(username=turn)
 
 
 def test_factories_commit(session: Session) -> None:
-    post = PostFactory.create()
+    user = UserFactory.create()
 
-    assert session.get_one(Post, post.id).user_id == post.user_id
+    assert session.get_one(User, user.id).username == user.username
 
 
-@pytest.mark.parametrize("keyword", ["usernam", "author", "hashed_pasword"])
+@pytest.mark.parametrize("keyword", ["usernam", "autor", "hashed_pasword"])
 def test_factories_refuse_an_unknown_keyword(keyword: str, engine: Engine) -> None:
     with pytest.raises(TypeError, match=f"UserFactory knows no {keyword}"):
         UserFactory.create(**{keyword: "value"})
@@ -119,10 +119,11 @@ def test_session_must_refresh_a_row_that_a_request_has_changed(
 
 
 def test_configured_database_is_never_opened(user_client: TestClient, engine: Engine) -> None:
-    user_client.post("/posts", json={"title": "Hello", "content": "My first post."})
+    user_client.patch("/users/me", json={"username": "renamed"})
 
     assert engine is not configured_engine
-    assert configured_engine.url.render_as_string(hide_password=False) == settings.database_url
+    # On PostgreSQL, the engine adds parameters to the URL.
+    assert str(configured_engine.url.set(query={})) == settings.database_url
     # The pool counts its connections from here upwards.
     assert isinstance(configured_engine.pool, QueuePool)
     assert configured_engine.pool.overflow() == -POOL_SIZE
@@ -131,3 +132,15 @@ def test_configured_database_is_never_opened(user_client: TestClient, engine: En
 def test_app_forgets_the_database_of_the_previous_test() -> None:
     # This test doesn't use the fixture `engine`.
     assert get_session not in real_app.dependency_overrides
+
+
+def test_inner_override_puts_the_outer_one_back(engine: Engine) -> None:
+    outer = real_app.dependency_overrides[get_session]
+    user = UserFactory.create()
+
+    with used_by_app_and_factories(new_memory_engine()):
+        inner = real_app.dependency_overrides[get_session]
+
+    assert inner is not outer
+    assert real_app.dependency_overrides[get_session] is outer
+    assert UserFactory.create().id > user.id

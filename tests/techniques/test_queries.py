@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
-from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlmodel import Session
 from starlette.types import Message, Receive, Scope, Send
 
@@ -14,8 +13,8 @@ from app.database import get_session
 from app.dependencies import take_hashing_slot
 from app.main import app
 from app.models import User
-from tests.factories import PASSWORD, PostFactory, UserFactory
-from tests.operations import REQUESTS, send
+from tests.factories import PASSWORD, UserFactory
+from tests.operations import LISTS, OPERATIONS, make_list_rows, make_rows, send
 
 # The SQL and its parameters, as they are sent to the database.
 Statement = tuple[str, Any]
@@ -34,37 +33,66 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
     event.remove(engine, "before_cursor_execute", collect)
 
 
-@pytest.mark.parametrize("path", ["/posts?limit=100", "/admin/users?limit=100"])
+@pytest.mark.parametrize("operation", LISTS)
 def test_long_list_takes_as_many_queries_as_a_short_one(
-    path: str, admin_client: TestClient, admin: User, statements: list[Statement]
+    operation: str, admin_client: TestClient, admin: User, statements: list[Statement]
 ) -> None:
-    PostFactory.create(author=admin)
+    ids = make_rows(operation, owner=admin, actor=admin)
+    make_list_rows(operation, ids)
     statements.clear()
-    admin_client.get(path)
-    short_list = [sql for sql, _ in statements]
-    UserFactory.create_batch(20)
-    PostFactory.create_batch(20, author=admin)
+    short_list = send(admin_client, operation, ids, params={"limit": 2})
+    short_queries = [sql for sql, _ in statements]
     statements.clear()
 
-    response = admin_client.get(path)
+    long_list = send(admin_client, operation, ids, params={"limit": 20})
 
-    assert len(response.json()) == 21
-    assert [sql for sql, _ in statements] == short_list
+    assert (len(short_list.json()), len(long_list.json())) == (2, 20), (
+        "Make rows for this list in make_list_rows in tests/operations.py"
+    )
+    assert [sql for sql, _ in statements] == short_queries
 
 
-@pytest.mark.parametrize("operation", REQUESTS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_operation_sends_the_same_query_twice(
-    operation: str, admin_client: TestClient, user: User, statements: list[Statement]
+    operation: str, admin_client: TestClient, admin: User, user: User, statements: list[Statement]
 ) -> None:
     UserFactory.create(admin=True)
-    post = PostFactory.create(author=user)
+    ids = make_rows(operation, owner=user, actor=admin)
     statements.clear()
 
-    response = send(admin_client, operation, user, post)
+    response = send(admin_client, operation, ids)
 
     assert response.is_success
     queries = [statement for statement in statements if statement[0].startswith("SELECT")]
     assert [query for query in queries if queries.count(query) > 1] == []
+
+
+def is_lock(sql: str) -> bool:
+    return sql == "BEGIN IMMEDIATE" or sql.startswith("LOCK TABLE users")
+
+
+def test_first_user_looks_for_others_again_after_locking(
+    client: TestClient, statements: list[Statement]
+) -> None:
+    """Others may be the first at the same time. Without the lock, all of them would be admins."""
+    send(client, "POST /auth/register", {})
+
+    look, lock, look_again, insert = [sql for sql, _ in statements]
+    assert look == look_again
+    assert look.startswith("SELECT")
+    assert is_lock(lock)
+    assert insert.startswith("INSERT INTO users")
+
+
+def test_later_users_take_no_lock(
+    client: TestClient, user: User, statements: list[Statement]
+) -> None:
+    """Otherwise they would wait for each other."""
+    statements.clear()
+
+    send(client, "POST /auth/register", {})
+
+    assert [sql for sql, _ in statements if is_lock(sql)] == []
 
 
 def client_that_notes_what_is_sent(steps: list[str]) -> TestClient:
@@ -85,7 +113,7 @@ def test_connection_is_given_back_before_the_response_is_sent(engine: Engine) ->
         steps.append("connection given back")
 
     event.listen(engine, "checkin", connection_given_back)
-    client_that_notes_what_is_sent(steps).get("/posts")
+    client_that_notes_what_is_sent(steps).get("/health")
     event.remove(engine, "checkin", connection_given_back)
 
     assert steps == ["connection given back", "http.response.start", "http.response.body"]
@@ -124,25 +152,10 @@ def test_hashing_slot_is_taken_before_the_session(
             yield session
 
     app.dependency_overrides |= {take_hashing_slot: observed_slot, get_session: observed_session}
-    response = send(user_client, operation, user, PostFactory.create())
+    response = send(user_client, operation, make_rows(operation, owner=user, actor=user))
 
     assert response.is_success
     assert steps == ["slot", "session"]
-
-
-def test_health_check_changes_no_row(client: TestClient, engine: Engine) -> None:
-    """Otherwise it would lock the rows that it changes."""
-    PostFactory.create()
-    changed_rows: list[int] = []
-
-    def note_changed_rows(_: object, cursor: DBAPICursor, *__: object) -> None:
-        changed_rows.append(cursor.rowcount)
-
-    event.listen(engine, "after_cursor_execute", note_changed_rows)
-    client.get("/health")
-    event.remove(engine, "after_cursor_execute", note_changed_rows)
-
-    assert changed_rows == [0]
 
 
 def explain(statement: Statement, session: Session) -> str:

@@ -1,25 +1,23 @@
-"""What is true for every input, tried with inputs that Hypothesis invents: the same in each run."""
+"""What is true for every input, tried with inputs that Hypothesis invents.
+
+They are the same in each run. `uv run pytest --hypothesis-profile=explore tests/techniques` invents
+others, and more of them.
+"""
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models import Post, User
 from app.security import is_weak
 from tests.factories import PostFactory, UserFactory
+from tests.operations import JSON_OPERATIONS, OPERATIONS, SCHEMAS, make_rows, send
 
-repeatable = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    # All examples of a test share its database. None of them relies on what is in it.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 characters = st.characters(exclude_categories=["Cc", "Cs"])
 numbers = st.integers(-(10**400), 10**400) | st.floats()
 # Any JSON, and what Python's `json` writes beyond it: NaN, Infinity and lone surrogates.
@@ -30,33 +28,19 @@ any_json = st.recursive(
     ),
     max_leaves=5,
 )
-field_names = st.sampled_from(
-    [
-        "username",
-        "email",
-        "password",
-        "current_password",
-        "new_password",
-        "is_admin",
-        "title",
-        "content",
-    ]
-)
-any_object = st.dictionaries(field_names, any_json, min_size=1)
-requests = st.sampled_from(
-    [
-        ("POST", "/auth/register"),
-        ("POST", "/auth/token"),
-        ("PATCH", "/users/me"),
-        ("PUT", "/users/me/password"),
-        ("POST", "/posts"),
-        ("PATCH", "/posts/1"),
-        ("PATCH", "/admin/users/1"),
-    ]
-)
+field_names = sorted({name for schema in SCHEMAS.values() for name in schema["properties"]})
+any_object = st.dictionaries(st.sampled_from(field_names), any_json, min_size=1)
+operations_with_a_body = st.sampled_from([*JSON_OPERATIONS, "POST /auth/token"])
 media_types = st.sampled_from(
     ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=part"]
 )
+# Such as "/posts/{post_id}" and "/posts?limit={}".
+urls_to_fill = [operation.split()[1] for operation in OPERATIONS if "{" in operation] + [
+    f"{name.split()[1]}?{parameter['name']}={{}}"
+    for name, operation in OPERATIONS.items()
+    for parameter in operation.get("parameters", [])
+    if parameter["in"] == "query"
+]
 
 
 @pytest.fixture
@@ -64,7 +48,6 @@ def posts(user: User) -> list[Post]:
     return PostFactory.create_batch(7, author=user)
 
 
-@repeatable
 @given(limit=st.integers(1, 8), order=st.sampled_from(["oldest", "newest"]))
 def test_all_pages_together_have_each_post_once(
     limit: int, order: str, posts: list[Post], client: TestClient
@@ -79,7 +62,6 @@ def test_all_pages_together_have_each_post_once(
     assert ids == sorted((post.id for post in posts), reverse=order == "newest")
 
 
-@repeatable
 @given(
     title=st.text(characters, max_size=98).map("x{}x".format),
     content=st.text(characters | st.sampled_from("\t\r\n"), max_size=200).map("x{}x".format),
@@ -93,7 +75,6 @@ def test_post_comes_back_as_it_was_sent(title: str, content: str, user_client: T
     assert response.json()["content"] == content
 
 
-@repeatable
 @given(
     password=st.text(characters, min_size=8, max_size=128).filter(
         lambda password: not is_weak(password, "")
@@ -109,36 +90,42 @@ def test_user_can_log_in_with_any_password(password: str, client: TestClient) ->
     assert response.status_code == 200
 
 
-@repeatable
-@given(request=requests, body=any_json | any_object)
+@pytest.fixture
+def ids(user: User, admin: User) -> dict[str, int]:
+    """Make a row for each parameter that a path can have."""
+    ids: dict[str, int] = {}
+    for operation in JSON_OPERATIONS:
+        ids |= make_rows(operation, owner=user, actor=admin)
+    return ids
+
+
+@given(operation=operations_with_a_body, body=any_json | any_object)
 def test_no_json_causes_a_server_error(
-    request: tuple[str, str], body: object, admin_client: TestClient
+    operation: str, body: object, ids: dict[str, int], admin_client: TestClient
 ) -> None:
-    response = admin_client.request(
-        *request, content=json.dumps(body), headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+
+    response = send(admin_client, operation, ids, content=json.dumps(body), headers=headers)
 
     assert response.status_code < 500
 
 
-@repeatable
-@given(request=requests, body=st.binary(), media_type=media_types)
+@given(operation=operations_with_a_body, body=st.binary(), media_type=media_types)
 def test_no_bytes_cause_a_server_error(
-    request: tuple[str, str], body: bytes, media_type: str, admin_client: TestClient
+    operation: str, body: bytes, media_type: str, ids: dict[str, int], admin_client: TestClient
 ) -> None:
-    response = admin_client.request(*request, content=body, headers={"Content-Type": media_type})
+    headers = {"Content-Type": media_type}
+
+    response = send(admin_client, operation, ids, content=body, headers=headers)
 
     assert response.status_code < 500
 
 
-@repeatable
 @given(
-    url=st.sampled_from(
-        ["/posts/", "/posts?limit=", "/posts?after=", "/posts?user_id=", "/posts?order="]
-    ),
+    url=st.sampled_from(urls_to_fill),
     value=st.binary(max_size=20) | st.integers(0, 2**65).map(lambda number: b"%d" % number),
 )
-def test_no_url_causes_a_server_error(url: str, value: bytes, client: TestClient) -> None:
-    response = client.get(url + quote(value))
+def test_no_url_causes_a_server_error(url: str, value: bytes, admin_client: TestClient) -> None:
+    response = admin_client.get(re.sub(r"{\w*}", quote(value), url))
 
     assert response.status_code < 500

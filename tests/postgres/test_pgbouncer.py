@@ -1,0 +1,92 @@
+"""The app behind PgBouncer in transaction pooling, where clients share the server's connections."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from sqlalchemy import NullPool, create_engine
+
+from tests.databases import used_by_app_and_factories
+from tests.factories import UserFactory
+from tests.postgres.clusters import (
+    PLAIN,
+    Cluster,
+    author_of_posts,
+    needs_pgbouncer,
+    needs_postgres_server,
+    new_cluster,
+    running_pgbouncer,
+)
+from tests.system.server import bearer, send_at_once, wait_until
+
+psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
+pytestmark = [needs_postgres_server, needs_pgbouncer]
+
+# Other defaults than PostgreSQL's, which must make no difference to the app.
+DEFAULTS = {
+    "client_encoding": "latin1",
+    "DateStyle": "German",
+    "default_transaction_isolation": "serializable",
+    "TimeZone": "Asia/Kathmandu",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with new_cluster() as cluster:
+        for name, value in DEFAULTS.items():
+            cluster.execute(f"ALTER ROLE postgres SET {name} = '{value}'")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def author(cluster: Cluster) -> Iterator[httpx.Client]:
+    with running_pgbouncer(cluster, pool_size=5) as url, author_of_posts(url) as author:
+        yield author
+
+
+def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client) -> None:
+    def publish_and_read(number: int) -> bool:
+        body = {"title": f"漢字 {number}", "content": "Some content."}
+        created = author.post("/posts", json=body)
+        read = author.get(created.headers["Location"])
+        # The date shows whether PostgreSQL wrote it in the style that the app reads.
+        return read.status_code == 200 and read.json() == created.json() | body
+
+    with ThreadPoolExecutor(40) as threads:
+        results = list(threads.map(publish_and_read, range(200)))
+
+    assert results == [True] * 200
+
+
+def test_statement_that_waits_for_a_lock_is_given_up(
+    author: httpx.Client, cluster: Cluster
+) -> None:
+    post = {"title": "Hello", "content": "My first post."}
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    with psycopg.connect(cluster.url, **PLAIN) as other:
+        other.execute("LOCK TABLE posts")
+        given_up = author.post("/posts", json=post)
+        wait_until(lambda: other.execute(waiting).fetchone() == (0,))
+
+    assert given_up.status_code == 503
+    assert author.post("/posts", json=post).status_code == 201
+
+
+def test_last_of_the_admins_who_resign_at_once_stays_behind_pgbouncer(
+    author: httpx.Client, cluster: Cluster
+) -> None:
+    with used_by_app_and_factories(
+        create_engine(cluster.url, connect_args=PLAIN, poolclass=NullPool)
+    ):
+        admins = UserFactory.create_batch(6, admin=True)
+    resignations = [
+        {"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins
+    ]
+
+    responses = send_at_once([author], resignations)
+
+    assert sorted(response.status_code for response in responses) == [204] * 5 + [409]
+    assert cluster.execute("SELECT count(*) FROM users WHERE is_admin") == [(1,)]

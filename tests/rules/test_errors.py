@@ -1,0 +1,193 @@
+"""What clients get when an endpoint of your own runs into an error that it doesn't catch."""
+
+from collections.abc import Callable
+
+import pytest
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlalchemy import Engine, QueuePool, create_engine, delete, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlmodel import Session, select
+
+from app.database import SessionDep
+from app.main import app as real_app
+from app.models import Post, User
+from tests.factories import UserFactory
+
+CONFLICT = {"detail": "Conflicts with the current data"}
+UNAVAILABLE = {"detail": "Database unavailable"}
+BUG = {"detail": "Internal Server Error"}
+
+
+@pytest.fixture
+def small_app() -> FastAPI:
+    """Make an app without endpoints that handles errors as ours does."""
+    app = FastAPI(middleware=real_app.user_middleware)
+    app.exception_handlers = real_app.exception_handlers
+    return app
+
+
+def post_to(endpoint: Callable[[], object], app: FastAPI) -> Response:
+    """Add an endpoint to an app, and call it from a web page on another host."""
+    app.post("/", response_model=None)(endpoint)
+    client = TestClient(app, raise_server_exceptions=False)
+    return client.post("/", headers={"Origin": "https://allowed.example.com"})
+
+
+def test_breaking_a_unique_constraint_is_a_conflict(
+    small_app: FastAPI, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    def create_two_users_of_one_name() -> None:
+        with Session(engine) as session:
+            session.add_all(
+                [UserFactory.build(username="same"), UserFactory.build(username="same")]
+            )
+            session.commit()
+
+    response = post_to(create_two_users_of_one_name, small_app)
+
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
+    assert "WARNING" in caplog.text
+    assert "The database refused a change: " in caplog.text
+    assert "unique constraint" in caplog.text.lower()
+    assert "same" not in caplog.text
+
+
+def test_breaking_a_foreign_key_is_a_conflict(small_app: FastAPI, engine: Engine) -> None:
+    def create_post_of_nobody() -> None:
+        with Session(engine) as session:
+            session.add(Post(user_id=2**40, title="Hello", content="My first post."))
+            session.commit()
+
+    response = post_to(create_post_of_nobody, small_app)
+
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
+
+
+def test_updating_a_deleted_row_is_a_conflict(
+    small_app: FastAPI, engine: Engine, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rename_user_who_is_gone() -> None:
+        with Session(engine) as session:
+            session.get_one(User, user.id).username = "renamed"
+            session.connection().execute(delete(User))
+            session.commit()
+
+    response = post_to(rename_user_who_is_gone, small_app)
+
+    assert response.status_code == 409
+    assert response.json() == CONFLICT
+    assert "The database refused a change: UPDATE statement on table 'users'" in caplog.text
+
+
+def test_database_is_unavailable_when_it_cannot_be_reached(
+    small_app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = post_to(create_engine("sqlite:////nowhere/nothing.db").connect, small_app)
+
+    assert response.status_code == 503
+    assert response.json() == UNAVAILABLE
+    assert response.headers["Retry-After"] == "5"
+    assert response.headers["Access-Control-Allow-Origin"] == "https://allowed.example.com"
+    assert "ERROR" in caplog.text
+    assert "Database unavailable: OperationalError" in caplog.text
+
+
+def test_database_is_unavailable_when_the_pool_has_no_free_connection(
+    small_app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(
+        "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0
+    )
+    with engine.connect():
+        response = post_to(engine.connect, small_app)
+    engine.dispose()
+
+    assert response.status_code == 503
+    assert response.json() == UNAVAILABLE
+    assert "Database unavailable: TimeoutError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (InterfaceError("SELECT 1", {}, Exception()), 503, UNAVAILABLE),
+        (DBAPIError("SELECT 1", {}, Exception(), connection_invalidated=True), 503, UNAVAILABLE),
+        (DBAPIError("SELECT 1", {}, Exception()), 500, BUG),
+    ],
+    ids=["closed by the driver", "lost", "anything else"],
+)
+def test_database_is_unavailable_only_when_the_connection_is_lost(
+    small_app: FastAPI, error: DBAPIError, status: int, body: dict[str, str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    response = post_to(fail, small_app)
+
+    assert response.status_code == status
+    assert response.json() == body
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM nothing", "SELECT price FROM users", "SELECT no_function()", "SELEC 1"]
+)
+def test_mistake_in_sql_is_a_bug(small_app: FastAPI, engine: Engine, sql: str) -> None:
+    """SQLite raises an OperationalError for it, as it does when it can't open the file."""
+
+    def run_sql() -> None:
+        with engine.connect() as connection:
+            connection.execute(text(sql))
+
+    response = post_to(run_sql, small_app)
+
+    assert response.status_code == 500
+    assert response.json() == BUG
+
+
+def test_bug_has_the_body_and_the_headers_of_all_errors(small_app: FastAPI) -> None:
+    response = post_to(lambda: 1 / 0, small_app)
+
+    assert response.status_code == 500
+    assert response.json() == BUG
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Access-Control-Allow-Origin"] == "https://allowed.example.com"
+
+
+def test_bug_is_raised_to_the_server_which_logs_it(small_app: FastAPI) -> None:
+    small_app.post("/")(lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        TestClient(small_app).post("/")
+
+
+def test_bug_in_the_middle_of_a_response_ends_it(small_app: FastAPI) -> None:
+    def stream() -> StreamingResponse:
+        return StreamingResponse(str(1 / number) for number in (1, 0))
+
+    response = post_to(stream, small_app)
+
+    assert response.status_code == 200
+    assert response.text == "1.0"
+
+
+def test_websocket_can_use_the_database(
+    small_app: FastAPI, engine: Engine, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The small app has the real `get_session`, so give that the database of the test.
+    monkeypatch.setattr("app.database.engine", engine)
+
+    @small_app.websocket("/")
+    async def greet(websocket: WebSocket, session: SessionDep) -> None:
+        await websocket.accept()
+        await websocket.send_text(session.exec(select(User.username)).one())
+        await websocket.close()
+
+    with TestClient(small_app).websocket_connect("/") as websocket:
+        greeting = websocket.receive_text()
+
+    assert greeting == "user"

@@ -1,0 +1,185 @@
+"""Whether `openapi.json` says what the app does. DocumentedClient checks each response, too."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine
+from sqlmodel import Session
+
+from app import models
+from app.database import get_session
+from app.main import app
+from app.models import User
+from tests.client import check_documented
+from tests.operations import DOCUMENT, LISTS, OPERATIONS, make_rows, send
+from tests.tools.openapi import SNAPSHOT
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def operations_that_document(status: int, detail: str) -> list[str]:
+    """List the operations that have this error among their responses."""
+    return [
+        name
+        for name, operation in OPERATIONS.items()
+        if detail in json.dumps(operation["responses"].get(str(status)))
+    ]
+
+
+def headers_of(operation: str, status: int) -> dict[str, Any]:
+    """Return the documented headers of a response."""
+    headers: dict[str, Any] = OPERATIONS[operation]["responses"][str(status)].get("headers", {})
+    return headers
+
+
+def response_models() -> list[str]:
+    """List the models of all responses but errors."""
+    contents = [
+        response["content"]["application/json"]["schema"]
+        for operation in OPERATIONS.values()
+        for status, response in operation["responses"].items()
+        if status < "400" and "content" in response
+    ]
+    references = [schema.get("items", schema)["$ref"] for schema in contents]
+    return sorted({reference.rpartition("/")[2] for reference in references})
+
+
+def suggest_row(operation: str) -> str:
+    summary = OPERATIONS[operation]["summary"]
+    audience = "logged-in users" if "401" in OPERATIONS[operation]["responses"] else "everyone"
+    return f"| `{operation}` | {summary} | {audience} |"
+
+
+def test_document_is_the_same_as_the_snapshot() -> None:
+    snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+    assert snapshot == DOCUMENT, "If you meant to change it: uv run python -m tests.tools.openapi"
+
+
+def test_readme_names_every_operation() -> None:
+    _, _, section = README.read_text(encoding="utf-8").partition("\n## The API at a glance\n")
+    table, _, _ = section.partition("\n## ")
+    # Such as "GET /posts", or "PATCH DELETE /posts/{post_id}".
+    rows = re.findall(r"((?:[A-Z]+ )+)(/[^\s,|]*)", table.replace("`", ""))
+    named = {f"{method} {path}" for methods, path in rows for method in methods.split()}
+
+    missing = [suggest_row(name) for name in OPERATIONS.keys() - named]
+    gone = named - OPERATIONS.keys()
+    assert not missing, "Add to the table in README.md:\n" + "\n".join(missing)
+    assert not gone, f"Remove from the table in README.md: {gone}"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_each_operation_is_described(operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    assert operation["description"].endswith("."), "Add a docstring that ends with a full stop."
+    assert len(operation["tags"]) == 1, "Add `tags=[...]` to its router."
+
+
+@pytest.mark.parametrize("name", response_models())
+def test_example_of_a_response_is_a_whole_response(name: str) -> None:
+    model = getattr(models, name)
+    example = model.model_json_schema().get("example")
+
+    assert example, f"Add an example to {name} in app/models.py: model_config = example(...)"
+    assert model.model_validate(example).model_dump(mode="json") == example
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
+    assert "Link" in headers_of(operation, 200), "Add `responses=LINK` to it in its router."
+
+
+def test_location_of_a_new_post_is_documented() -> None:
+    assert headers_of("POST /posts", 201)["Location"]["example"] == "/posts/7"
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_docs_can_send_the_last_id_of_a_page(operation: str) -> None:
+    """Swagger UI reads numbers in JavaScript, which rounds greater integers."""
+    (after,) = [
+        parameter["schema"]
+        for parameter in OPERATIONS[operation]["parameters"]
+        if parameter["name"] == "after"
+    ]
+
+    assert after["type"] == "integer"
+    assert (after["minimum"], after["maximum"]) == (0, 2**53 - 1)
+
+
+# The tests below show that what is documented does happen. The errors of few operations, such as
+# "Too many failed attempts", have their tests where those operations have theirs.
+
+
+@pytest.mark.parametrize(
+    "operation", operations_that_document(401, "Could not validate credentials")
+)
+def test_401_is_documented_only_where_it_happens(
+    operation: str, client: TestClient, user: User
+) -> None:
+    ids = make_rows(operation, owner=user, actor=user)
+
+    response = send(client, operation, ids)
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "WWW-Authenticate" in headers_of(operation, 401)
+
+
+@pytest.mark.parametrize("operation", operations_that_document(403, "Admin access required"))
+def test_403_is_documented_only_where_it_happens(
+    operation: str, user_client: TestClient, user: User
+) -> None:
+    ids = make_rows(operation, owner=user, actor=user)
+
+    response = send(user_client, operation, ids)
+
+    assert response.status_code == 403
+    assert response.json() == {"detail": "Admin access required"}
+
+
+@pytest.mark.parametrize("operation", operations_that_document(404, "not found"))
+def test_404_is_documented_only_where_it_happens(operation: str, admin_client: TestClient) -> None:
+    names = re.findall(r"{(\w+)}", operation)
+
+    response = send(admin_client, operation, dict.fromkeys(names, 2**40))
+
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("operation", operations_that_document(503, "Database unavailable"))
+def test_503_is_documented_only_where_it_happens(
+    operation: str, user_client: TestClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = make_rows(operation, owner=user, actor=user)
+    nowhere = create_engine("sqlite:////nowhere/nothing.db")
+    monkeypatch.setitem(app.dependency_overrides, get_session, lambda: Session(nowhere))
+
+    response = send(user_client, operation, ids)
+
+    assert response.status_code == 503
+    assert response.json() == {"detail": "Database unavailable"}
+    assert response.headers["Retry-After"] == "5"
+    assert "Retry-After" in headers_of(operation, 503)
+
+
+def test_client_notices_an_undocumented_status(client: TestClient) -> None:
+    response = client.get("/health")
+    response.status_code = 418
+
+    with pytest.raises(AssertionError, match="GET /health: 418"):
+        check_documented(response)
+
+
+def test_client_notices_an_undocumented_error(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = client.get("/users/me")
+    monkeypatch.setattr(response, "json", lambda: {"detail": "Go away"})
+
+    with pytest.raises(AssertionError, match="GET /users/me: 401"):
+        check_documented(response)

@@ -1,0 +1,175 @@
+"""Which tokens open an account. The bad ones differ from a good one in one thing."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlmodel import Session, select
+
+from app.config import settings
+from app.models import User, new_token_version
+from app.security import create_token
+from tests.client import client_of, client_with_token
+from tests.factories import PASSWORD, UserFactory
+from tests.operations import send
+
+KEY = settings.secret_key.get_secret_value()
+
+
+def make_claims(user: User, **changes: object) -> dict[str, object]:
+    """Return good claims, but for the changes. A claim that is changed to None is left out."""
+    now = datetime.now(UTC)
+    claims = {
+        "sub": str(user.id),
+        "version": user.token_version,
+        "iat": now,
+        "exp": now + timedelta(minutes=1),
+    }
+    return {name: value for name, value in (claims | changes).items() if value is not None}
+
+
+def read_account(token: str) -> Response:
+    return client_with_token(token).get("/users/me")
+
+
+def test_login_returns_a_token_that_lasts_as_long_as_the_settings_say(
+    client: TestClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "access_token_expire_minutes", 5)
+
+    response = client.post("/auth/token", data={"username": "user", "password": PASSWORD})
+
+    claims = jwt.decode(response.json()["access_token"], KEY, algorithms=["HS256"])
+    assert claims == {
+        "sub": str(user.id),
+        "version": user.token_version,
+        "iat": claims["iat"],
+        "exp": claims["iat"] + 300,
+    }
+    assert response.json()["expires_in"] == 300
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Basic dXNlcjpwYXNz", "Token abc", "Bearer garbage", "Bearer e30.e30.e30"],
+)
+def test_request_without_a_jwt_is_refused(client: TestClient, authorization: str) -> None:
+    response = client.get("/users/me", headers={"Authorization": authorization})
+
+    assert response.status_code == 401
+    assert response.json() == {"detail": "Could not validate credentials"}
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_token_with_a_changed_payload_is_refused(user: User, admin: User) -> None:
+    header, _, signature = jwt.encode(make_claims(user), KEY, "HS256").split(".")
+    _, payload, _ = jwt.encode(make_claims(admin), KEY, "HS256").split(".")
+
+    response = read_account(f"{header}.{payload}.{signature}")
+
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "status"),
+    [
+        (KEY, "HS256", 200),
+        ("another key of at least 32 bytes", "HS256", 401),
+        (KEY, "HS384", 401),
+        (KEY, "HS512", 401),
+        ("", "none", 401),
+    ],
+)
+# PyJWT recommends longer keys for HS384 and HS512.
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_token_must_be_signed_with_our_key_and_algorithm(
+    user: User, key: str, algorithm: str, status: int
+) -> None:
+    response = read_account(jwt.encode(make_claims(user), key, algorithm))
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("claim", ["sub", "version", "iat", "exp"])
+def test_token_needs_each_of_its_claims(user: User, claim: str) -> None:
+    token = jwt.encode(make_claims(user, **{claim: None}), KEY, "HS256")
+
+    response = read_account(token)
+
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize("sub", [str(2**40), "0", "-1", str(2**63), "user", "1.5", ""])
+def test_token_with_an_unknown_or_invalid_user_id_is_refused(user: User, sub: str) -> None:
+    response = read_account(jwt.encode(make_claims(user, sub=sub), KEY, "HS256"))
+
+    assert response.status_code == 401
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("version", [6, 8, -7, 0, "x"])
+def test_token_of_another_version_is_refused(version: object) -> None:
+    user = UserFactory.create(token_version=7)
+
+    response = read_account(jwt.encode(make_claims(user, version=version), KEY, "HS256"))
+
+    assert response.status_code == 401
+
+
+def test_expired_token_is_refused(user: User) -> None:
+    expired = datetime.now(UTC) - timedelta(seconds=1)
+
+    response = read_account(jwt.encode(make_claims(user, exp=expired), KEY, "HS256"))
+
+    assert response.status_code == 401
+
+
+def test_token_of_a_host_whose_clock_is_ahead_is_accepted(user: User) -> None:
+    later = datetime.now(UTC) + timedelta(seconds=30)
+
+    response = read_account(jwt.encode(make_claims(user, iat=later), KEY, "HS256"))
+
+    assert response.status_code == 200
+
+
+def test_token_versions_are_random_numbers_of_31_bits() -> None:
+    versions = [new_token_version() for _ in range(1000)]
+
+    assert 0 <= min(versions) < 2**30 < max(versions) < 2**31
+
+
+def test_new_accounts_start_at_random_versions(client: TestClient, session: Session) -> None:
+    """A token can be older than the account, if the database was restored or emptied."""
+    for name in ("alice", "bob"):
+        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        client.post("/auth/register", json=account)
+
+    first, second = session.exec(select(User.token_version)).all()
+    assert abs(first - second) > 1
+
+
+@pytest.mark.parametrize("operation", ["DELETE /auth/tokens", "PUT /users/me/password"])
+def test_ending_all_tokens_makes_a_random_version(operation: str, session: Session) -> None:
+    """A counter could reach a version again, if the database was restored."""
+    first, second = UserFactory.create_batch(2, token_version=7)
+
+    send(client_of(first), operation, {})
+    send(client_of(second), operation, {})
+
+    versions = session.exec(select(User.token_version)).all()
+    assert len({7, *versions}) == 3
+
+
+def test_token_of_a_deleted_account_does_not_open_a_new_one_of_that_name(
+    client: TestClient, user: User, admin_client: TestClient
+) -> None:
+    token = create_token(user.id, user.token_version)
+    admin_client.delete(f"/admin/users/{user.id}")
+    account = {"username": "user", "email": user.email, "password": PASSWORD}
+    client.post("/auth/register", json=account)
+
+    response = read_account(token)
+
+    assert response.status_code == 401
