@@ -24,29 +24,11 @@ from tests.databases import new_database, new_engine, upgrade, used_by_app_and_f
 from tests.factories import PostFactory, UserFactory
 from tests.system.migrations import ROOT
 
-pytestmark = pytest.mark.skipif(
-    "TEST_RECIPES" not in os.environ, reason="not run: TEST_RECIPES isn't set"
-)
-# The tests of the API, and those that look at all operations or all tables.
-TESTS = ["tests/api", "tests/techniques", "tests/rules/test_openapi.py"]
+pytestmark = pytest.mark.skipif("TEST_RECIPES" not in os.environ, reason="TEST_RECIPES isn't set")
 
 
 def read(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.exists() else ""
-
-
-README = read(ROOT / "README.md")
-GUIDE = read(ROOT / ".github/NEW_RESOURCE.md")
-
-
-def copy_project(directory: Path) -> Path:
-    for pattern in ("pyproject.toml", "README.md", "app/**/*", "tests/**/*"):
-        for file in ROOT.glob(pattern):
-            if file.is_file() and file.suffix != ".pyc":
-                copy = directory / file.relative_to(ROOT)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
-    return directory
+    return file.read_text(encoding="utf-8")
 
 
 def replace(file: Path, old: str, new: str) -> None:
@@ -54,32 +36,37 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(read(file).replace(old, new), encoding="utf-8")
 
 
-def apply_diff(file: Path, diff: str) -> None:
-    for lines in diff.split("...\n"):
-        old = re.findall(r"^[ -](.*\n)", lines, re.MULTILINE)
-        new = re.findall(r"^[ +](.*\n)", lines, re.MULTILINE)
-        replace(file, "".join(old), "".join(new))
-
-
 def apply_recipe(document: str, heading: str, copy: Path) -> None:
     """Do what the blocks below a heading say. The first line of a block names its file."""
-    recipe = document.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```(python|diff)\n# (\S+)\n(.*?)^```$", recipe, re.DOTALL | re.MULTILINE)
+    recipe = read(ROOT / document).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```(python|diff)\n# (\S+)\n(.*?)^```$", recipe, re.M | re.S)
     assert blocks, f"There are no blocks below {heading}"
     for language, name, code in blocks:
-        before = read(copy / name)
-        if language == "diff":
-            apply_diff(copy / name, code)
-        else:
-            (copy / name).write_text(f"{before}\n\n{code}" if before else code, encoding="utf-8")
+        if language == "python":
+            before = f"{read(copy / name)}\n\n" if (copy / name).exists() else ""
+            (copy / name).write_text(before + code, encoding="utf-8")
+            continue
+        for lines in code.split("...\n"):
+            old = re.findall(r"^[ -](.*\n)", lines, re.M)
+            new = re.findall(r"^[ +](.*\n)", lines, re.M)
+            replace(copy / name, "".join(old), "".join(new))
 
 
 def run(copy: Path, module: str, *arguments: str, **settings: str) -> None:
-    # The coverage of a copy doesn't count.
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("COV")}
+    # The coverage of a copy doesn't count, and its tests in memory need no PostgreSQL.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("COV") and name != "TEST_DATABASE_URL"
+    }
     command = [sys.executable, "-m", module, *arguments]
     result = subprocess.run(
-        command, cwd=copy, env=environment | settings, capture_output=True, text=True, check=False
+        command,
+        cwd=copy,
+        env=environment | settings,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert result.returncode == 0, f"{command}:\n{result.stdout}\n{result.stderr}"
 
@@ -94,13 +81,21 @@ def run_all_checks(copy: Path) -> None:
     run(copy, "tests.tools.openapi")
     run(copy, "ruff", "check", "--no-cache")
     run(copy, "ruff", "format", "--no-cache", "--check")
-    run(copy, "mypy", "--cache-dir", str(copy.parent / "mypy_cache"))  # The copies share it.
-    run(copy, "pytest", "-q", "-p", "no:cacheprovider", *TESTS)
+    run(copy, "mypy", "--cache-dir", str(copy.parents[1] / "mypy_cache"))  # The copies share it.
+    in_memory = ["tests/api", "tests/rules", "tests/techniques"]
+    run(copy, "pytest", "-q", "-p", "no:cacheprovider", *in_memory)
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recipes")
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Copy the project, and return the directory of the copy."""
+    for pattern in ("pyproject.toml", "README.md", "app/**/*", "tests/**/*"):
+        for file in ROOT.glob(pattern):
+            if file.is_file() and file.suffix != ".pyc":
+                target = tmp_path / "copy" / file.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+    return tmp_path / "copy"
 
 
 @pytest.fixture
@@ -115,21 +110,17 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["Comments", "Bookmarks"])
-def test_recipe_of_a_resource_works(name: str, directory: Path, url: str) -> None:
-    copy = copy_project(directory / name)
-
-    apply_recipe(GUIDE, name, copy)
+def test_recipe_of_a_resource_works(name: str, copy: Path, url: str) -> None:
+    apply_recipe(".github/NEW_RESOURCE.md", name, copy)
 
     add_migration(copy, url, f"Create {name}")
     run_all_checks(copy)
 
 
-def test_recipe_of_a_column_works(directory: Path, url: str) -> None:
-    copy = copy_project(directory / "bio")
-
-    apply_recipe(README, "Add a column", copy)
+def test_recipe_of_a_column_works(copy: Path, url: str) -> None:
+    apply_recipe("README.md", "Add a column", copy)
     # In the accounts that tests expect. Those that tests send end within a line.
-    last_field = re.compile(r'"is_admin": (True|False|is_admin)(?=,$|},$)', re.MULTILINE)
+    last_field = re.compile(r'"is_admin": (True|False|is_admin)(?=,$|},$)', re.M)
     for file in copy.glob("tests/api/*.py"):
         file.write_text(last_field.sub(r'\g<0>, "bio": None', read(file)), encoding="utf-8")
     run(copy, "ruff", "format", "--no-cache", "tests/api")
@@ -140,11 +131,12 @@ def test_recipe_of_a_column_works(directory: Path, url: str) -> None:
 
 def code_for(want: str) -> str:
     """Return the code in a row of the table in README."""
-    return str(re.findall(rf"^\| {re.escape(want)} \|[^`]*`(.+?)`", README, re.MULTILINE)[0])
+    row = rf"^\| {re.escape(want)} \|[^`]*`(.+?)`"
+    return str(re.findall(row, read(ROOT / "README.md"), re.M)[0])
 
 
-def test_columns_of_the_table_can_be_added_when_there_are_rows(directory: Path, url: str) -> None:
-    copy = copy_project(directory / "columns")
+def test_columns_of_the_table_can_be_added_to_existing_rows(copy: Path, url: str) -> None:
+    models, line = copy / "app/models.py", "\n    hashed_password: str\n"
     columns = f"""
     is_draft: bool = {code_for("A column that isn't optional")}
     nickname: str | None = {code_for("A unique column")}
@@ -153,12 +145,8 @@ def test_columns_of_the_table_can_be_added_when_there_are_rows(directory: Path, 
 """
     imports = "\nfrom enum import StrEnum\nfrom sqlalchemy import Enum, text\n"
     color = '\nclass Color(StrEnum):\n    RED = "red"\n'
-    replace(
-        copy / "app/models.py",
-        "\n    hashed_password: str\n",
-        f"\n    hashed_password: str{columns}",
-    )
-    replace(copy / "app/models.py", "\nMAX_ID =", f"{imports}{color}\nMAX_ID =")
+    replace(models, line, line + columns)
+    replace(models, "\nMAX_ID =", f"{imports}{color}\nMAX_ID =")
 
     add_migration(copy, url, "Add columns")
 
@@ -174,9 +162,7 @@ def test_columns_of_the_table_can_be_added_when_there_are_rows(directory: Path, 
     ],
 )
 @pytest.mark.usefixtures("url")
-def test_script_of_the_table_works_when_there_are_rows(
-    want: str, query: str, value: object
-) -> None:
+def test_script_of_the_table_changes_existing_rows(want: str, query: str, value: object) -> None:
     with migration_transaction() as connection:
         connection.execute(text("ALTER TABLE users ADD COLUMN age INTEGER"))
         connection.execute(text("ALTER TABLE users ADD COLUMN bio VARCHAR DEFAULT '7'"))

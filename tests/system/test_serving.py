@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import upgrade
+from tests.databases import new_database
 from tests.factories import PASSWORD
 from tests.system.server import Server, running_server
 
@@ -52,8 +52,6 @@ def test_other_clients_cannot_choose_their_address(tmp_path: Path) -> None:
 
 
 def test_requests_in_flight_are_answered_before_the_server_stops(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/test.db"
-    upgrade(url)
     form = f"username=alice&password={PASSWORD}".replace(" ", "+")
     request = (
         "POST /auth/token HTTP/1.1\r\nHost: localhost\r\n"
@@ -61,7 +59,7 @@ def test_requests_in_flight_are_answered_before_the_server_stops(tmp_path: Path)
         f"Content-Length: {len(form)}\r\n\r\n{form}"
     )
 
-    with running_server(url) as server, server.client() as client:
+    with new_database(tmp_path) as url, running_server(url) as server, server.client() as client:
         client.post("/auth/register", json=ACCOUNT)
         connections = [server.connect() for _ in range(6)]
         for connection in connections:
