@@ -9,12 +9,11 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine, QueuePool, create_engine, delete, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlmodel import Session, select
+from sqlmodel import Session, SQLModel, select
 
 from app.database import SessionDep
 from app.main import app as real_app
 from app.models import Post, User
-from tests.factories import UserFactory
 
 CONFLICT = {"detail": "Conflicts with the current data"}
 UNAVAILABLE = {"detail": "Database unavailable"}
@@ -36,36 +35,30 @@ def post_to(endpoint: Callable[[], object], app: FastAPI) -> Response:
     return client.post("/", headers={"Origin": "https://allowed.example.com"})
 
 
-def test_breaking_a_unique_constraint_is_a_conflict(
-    small_app: FastAPI, engine: Engine, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [User(username="same", email=email, hashed_password="") for email in ("a", "b")],
+        [Post(user_id=2**40, title="same", content="same")],
+    ],
+    ids=["unique", "foreign key"],
+)
+def test_breaking_a_constraint_is_a_conflict(
+    small_app: FastAPI, engine: Engine, rows: list[SQLModel], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def create_two_users_of_one_name() -> None:
+    def add_rows() -> None:
         with Session(engine) as session:
-            session.add_all(
-                [UserFactory.build(username="same"), UserFactory.build(username="same")]
-            )
+            session.add_all(rows)
             session.commit()
 
-    response = post_to(create_two_users_of_one_name, small_app)
+    response = post_to(add_rows, small_app)
 
     assert response.status_code == 409
     assert response.json() == CONFLICT
     assert "WARNING" in caplog.text
     assert "The database refused a change: " in caplog.text
-    assert "unique constraint" in caplog.text.lower()
+    assert "constraint" in caplog.text.lower()
     assert "same" not in caplog.text
-
-
-def test_breaking_a_foreign_key_is_a_conflict(small_app: FastAPI, engine: Engine) -> None:
-    def create_post_of_nobody() -> None:
-        with Session(engine) as session:
-            session.add(Post(user_id=2**40, title="Hello", content="My first post."))
-            session.commit()
-
-    response = post_to(create_post_of_nobody, small_app)
-
-    assert response.status_code == 409
-    assert response.json() == CONFLICT
 
 
 def test_updating_a_deleted_row_is_a_conflict(
@@ -165,14 +158,13 @@ def test_bug_is_raised_to_the_server_which_logs_it(small_app: FastAPI) -> None:
         TestClient(small_app).post("/")
 
 
-def test_bug_in_the_middle_of_a_response_ends_it(small_app: FastAPI) -> None:
+def test_bug_in_the_middle_of_a_response_is_only_raised(small_app: FastAPI) -> None:
+    @small_app.post("/")
     def stream() -> StreamingResponse:
         return StreamingResponse(str(1 / number) for number in (1, 0))
 
-    response = post_to(stream, small_app)
-
-    assert response.status_code == 200
-    assert response.text == "1.0"
+    with pytest.raises(ZeroDivisionError):
+        TestClient(small_app).post("/")
 
 
 def test_websocket_can_use_the_database(

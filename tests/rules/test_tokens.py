@@ -92,36 +92,32 @@ def test_token_must_be_signed_with_our_key_and_algorithm(
     assert response.status_code == status
 
 
-@pytest.mark.parametrize("claim", ["sub", "version", "iat", "exp"])
-def test_token_needs_each_of_its_claims(user: User, claim: str) -> None:
-    token = jwt.encode(make_claims(user, **{claim: None}), KEY, "HS256")
-
-    response = read_account(token)
-
-    assert response.status_code == 401
-
-
-@pytest.mark.parametrize("sub", [str(2**40), "0", "-1", str(2**63), "user", "1.5", ""])
-def test_token_with_an_unknown_or_invalid_user_id_is_refused(user: User, sub: str) -> None:
-    response = read_account(jwt.encode(make_claims(user, sub=sub), KEY, "HS256"))
-
-    assert response.status_code == 401
-
-
 @pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize("version", [6, 8, -7, 0, "x"])
-def test_token_of_another_version_is_refused(version: object) -> None:
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        ("sub", None),
+        ("sub", str(2**40)),
+        ("sub", "0"),
+        ("sub", "-1"),
+        ("sub", str(2**63)),
+        ("sub", "user"),
+        ("sub", "1.5"),
+        ("version", None),
+        ("version", 6),
+        ("version", 8),
+        ("version", -7),
+        ("version", "x"),
+        ("iat", None),
+        ("exp", None),
+        ("exp", datetime.now(UTC) - timedelta(seconds=1)),
+    ],
+)
+def test_token_with_a_wrong_or_missing_claim_is_refused(claim: str, value: object) -> None:
     user = UserFactory.create(token_version=7)
+    claims = make_claims(user, **{claim: value})
 
-    response = read_account(jwt.encode(make_claims(user, version=version), KEY, "HS256"))
-
-    assert response.status_code == 401
-
-
-def test_expired_token_is_refused(user: User) -> None:
-    expired = datetime.now(UTC) - timedelta(seconds=1)
-
-    response = read_account(jwt.encode(make_claims(user, exp=expired), KEY, "HS256"))
+    response = read_account(jwt.encode(claims, KEY, "HS256"))
 
     assert response.status_code == 401
 

@@ -11,7 +11,7 @@ from tests.system.server import Server, send_at_once
 
 
 def client_at(server: Server, address: str) -> httpx.Client:
-    """Make a client with an address of its own, as failed logins are counted by address."""
+    """Make a client with this address, as failed logins are counted by address."""
     return server.client(**{"X-Forwarded-For": address})
 
 

@@ -54,19 +54,11 @@ def apply_recipe(document: str, heading: str, copy: Path) -> None:
 
 def run(copy: Path, module: str, *arguments: str, **settings: str) -> None:
     # The coverage of a copy doesn't count, and its tests in memory need no PostgreSQL.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("COV") and name != "TEST_DATABASE_URL"
-    }
+    ignored = ("COV", "TEST_DATABASE_URL")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ignored)} | settings
     command = [sys.executable, "-m", module, *arguments]
     result = subprocess.run(
-        command,
-        cwd=copy,
-        env=environment | settings,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
+        command, cwd=copy, env=environment, capture_output=True, encoding="utf-8", check=False
     )
     assert result.returncode == 0, f"{command}:\n{result.stdout}\n{result.stderr}"
 
@@ -82,8 +74,7 @@ def run_all_checks(copy: Path) -> None:
     run(copy, "ruff", "check", "--no-cache")
     run(copy, "ruff", "format", "--no-cache", "--check")
     run(copy, "mypy", "--cache-dir", str(copy.parents[1] / "mypy_cache"))  # The copies share it.
-    in_memory = ["tests/api", "tests/rules", "tests/techniques"]
-    run(copy, "pytest", "-q", "-p", "no:cacheprovider", *in_memory)
+    run(copy, "pytest", "tests/api", "tests/rules", "tests/techniques")
 
 
 @pytest.fixture
