@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, RedisDsn, SecretBytes, ValidationError
+from pydantic import Field, RedisDsn, SecretBytes, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
@@ -24,64 +24,15 @@ STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, unless it ends with 
 
 
 def default_secret_key(settings: dict[str, Any]) -> SecretBytes:
-    """Return the key to use when SECRET_KEY isn't set.
-
-    In development, a file keeps it: with a new key after each reload, everyone would be logged out.
-    """
+    """Return the key to use when SECRET_KEY isn't set."""
     if settings["fastapi_env"] == "production":
         # For commands, which sign nothing. The app doesn't start with this key: see main.py.
         return SecretBytes(secrets.token_bytes(KEY_BYTES))
+    # Keep it in a file: with a new key after each reload, everyone would be logged out.
     if not DEVELOPMENT_KEY.exists():
         DEVELOPMENT_KEY.touch(mode=0o600)  # Only its owner may read it.
         DEVELOPMENT_KEY.write_text(secrets.token_urlsafe(), encoding="utf-8")
     return SecretBytes(DEVELOPMENT_KEY.read_bytes())
-
-
-def check_secret_key(key: SecretBytes) -> SecretBytes:
-    if len(key) < KEY_BYTES:
-        raise ValueError(f"needs at least {KEY_BYTES} bytes; {KEY_HINT}")
-    return key
-
-
-def check_database_url(value: str) -> str:
-    """Refuse what the driver would silently ignore, or answer with a traceback."""
-    try:
-        url = make_url(value)
-        is_file = url.database not in (None, "", ":memory:") and not url.query
-        if url.drivername == "sqlite" and is_file:
-            return value
-        if url.drivername in ("postgres", "postgresql"):
-            url = url.set(drivername="postgresql+psycopg")
-        # This doesn't connect, but it loads the driver, and reads the hosts and ports.
-        create_engine(url)
-    except (ArgumentError, ImportError, ValueError):
-        raise ValueError(URL_HINT) from None
-    if url.drivername != "postgresql+psycopg":
-        raise ValueError(URL_HINT)
-    if "@" in (url.host or ""):
-        # The password ends at its first @. The rest would count as a host, and show in errors.
-        raise ValueError("has an @ in the password; write it as %40")
-    if url.translate_connect_args(username="user", database="dbname").keys() & url.query.keys():
-        raise ValueError("says the same thing before and after the `?`; say it once")
-    if {"autocommit", "prepare_threshold"} & url.query.keys():
-        raise ValueError("can't set autocommit or prepare_threshold")
-    return url.render_as_string(hide_password=False)
-
-
-def check_redis_is_installed(value: str | RedisDsn) -> str | RedisDsn:
-    if value != "memory://" and not find_spec("redis"):
-        raise ValueError("needs the Redis client; install it: uv sync --extra redis")
-    return value
-
-
-def split_origins(value: str) -> list[str]:
-    origins = [origin.strip() for origin in value.split(",") if origin.strip()]
-    if not all(re.fullmatch(ORIGIN, origin) for origin in origins):
-        raise ValueError(
-            "must be * or origins such as https://example.com, separated by commas and written as"
-            " browsers send them: in lower case, without a path, without the port 80 or 443"
-        )
-    return origins
 
 
 class Settings(BaseSettings):
@@ -98,19 +49,62 @@ class Settings(BaseSettings):
 
     # `fastapi dev` sets this to "development". It comes first: `default_secret_key` reads it.
     fastapi_env: Literal["development", "production"] = "production"
-    secret_key: Annotated[SecretBytes, AfterValidator(check_secret_key)] = Field(
-        default_factory=default_secret_key
-    )
+    secret_key: SecretBytes = Field(default_factory=default_secret_key, validate_default=True)
     # Left out of `repr`, as these URLs can hold a password.
-    database_url: Annotated[str, AfterValidator(check_database_url)] = Field(
-        default="sqlite:///app.db", repr=False
-    )
-    rate_limit_storage_uri: Annotated[
-        Literal["memory://"] | RedisDsn, AfterValidator(check_redis_is_installed)
-    ] = Field(default="memory://", repr=False)
+    database_url: str = Field(default="sqlite:///app.db", repr=False)
+    rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(split_origins)] = []
+    cors_origins: Annotated[list[str], NoDecode] = []  # `NoDecode`: it isn't JSON.
+
+    @field_validator("secret_key")
+    @classmethod
+    def check_secret_key(cls, key: SecretBytes) -> SecretBytes:
+        if len(key) < KEY_BYTES:
+            raise ValueError(f"needs at least {KEY_BYTES} bytes; {KEY_HINT}")
+        return key
+
+    @field_validator("database_url")
+    @classmethod
+    def check_database_url(cls, value: str) -> str:
+        """Refuse what the driver would silently ignore, or answer with a traceback."""
+        if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+", value):  # A file, without options.
+            return value
+        value = re.sub("^postgres(ql)?:", "postgresql+psycopg:", value)
+        try:
+            url = make_url(value)
+            # This doesn't connect, but it loads the driver, and reads the hosts and ports.
+            create_engine(url)
+        except (ArgumentError, ImportError, ValueError):
+            raise ValueError(URL_HINT) from None
+        if url.drivername != "postgresql+psycopg":
+            raise ValueError(URL_HINT)
+        if "@" in (url.host or ""):
+            # The password ends at its first @. The rest would count as a host, and show in errors.
+            raise ValueError("has an @ in the password; write it as %40")
+        if url.translate_connect_args(username="user", database="dbname").keys() & url.query.keys():
+            raise ValueError("says the same thing before and after the `?`; say it once")
+        if {"autocommit", "prepare_threshold"} & url.query.keys():
+            raise ValueError("can't set autocommit or prepare_threshold")
+        return value
+
+    @field_validator("rate_limit_storage_uri")
+    @classmethod
+    def check_redis_is_installed(cls, value: str | RedisDsn) -> str | RedisDsn:
+        if value != "memory://" and not find_spec("redis"):
+            raise ValueError("needs the Redis client; install it: uv sync --extra redis")
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def split_origins(cls, value: str) -> list[str]:
+        origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+        if not all(re.fullmatch(ORIGIN, origin) for origin in origins):
+            raise ValueError(
+                "must be * or origins such as https://example.com, separated by commas and"
+                " written as browsers send them: in lower case, without a path or the default port"
+            )
+        return origins
 
 
 def load_settings() -> Settings:

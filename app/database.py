@@ -40,9 +40,8 @@ async def get_session() -> AsyncIterator[Session]:
 
 # With `max_concurrency`, a request only starts if the pool has a connection for it. Without it,
 # requests that wait for a connection could occupy all threads. Those that have a connection would
-# then find no thread to finish in, and the app would hang forever.
-# `scope="function"` gives the connection back before the response is sent. A WebSocket has no
-# response, so it keeps one of the POOL_SIZE places for as long as it is open.
+# then find no thread to finish in, and the app would hang forever. `scope="function"` gives the
+# connection back before the response is sent. A WebSocket keeps it for as long as it is open.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
 
@@ -60,8 +59,7 @@ def check_writable(session: Session) -> None:
     """Raise SQLAlchemyError if the database can't be written. It changes nothing."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
-        # SQLite only finds out that its directory is read-only when it has something to write. The
-        # end of the session takes it back.
+        # SQLite only notices a read-only directory when it writes. The session rolls this back.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql("PRAGMA user_version = 1")
     else:
@@ -81,8 +79,9 @@ def migration_transaction() -> Iterator[Connection]:
                 raise RuntimeError("a migration left rows that refer to rows that don't exist")
         else:
             # A migration may take longer than the server lets other statements take.
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+            )
             encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
             if encoding not in ("UTF8", "SQL_ASCII"):  # The second one takes any bytes.
                 raise ValueError(f"the database has the encoding {encoding}, and needs UTF8")

@@ -1,12 +1,11 @@
-"""The current user, the requested rows and pages, and permissions.
+"""What endpoints need, by aliases such as EditablePost: users, posts, permissions and pages.
 
-An alias such as EditablePost in the signature of an endpoint says what the endpoint needs.
 FastAPI runs `def` functions in a thread. Those that wait for nothing don't need one, so they are
 `async def`, which is faster.
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer
@@ -95,10 +94,9 @@ async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
     yield
 
 
-# Hashing a password keeps a core busy for about 25 ms, so only 2 are hashed at once. Put
-# HashingSlot into the `dependencies=[...]` of an endpoint: FastAPI runs these first, so requests
-# that wait for a slot don't hold a database connection.
-# `scope="function"` gives the slot back before the response is sent.
+# Hashing a password keeps a core busy for about 25 ms, so only 2 are hashed at once. An endpoint
+# that hashes has `dependencies=[HashingSlot]`: FastAPI runs these first, so requests that wait for
+# a slot don't hold a database connection.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
@@ -106,9 +104,8 @@ HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHI
 class Page(SQLModel):
     """The query parameters of a list that is sorted by id, in pages.
 
-    A page begins after the last id of the page before. Unlike with an offset, all pages cost the
-    same, and rows that are added or deleted meanwhile don't shift the next page. A list reads one
-    row more than `limit`, to see whether there is a next page.
+    Unlike with an offset, all pages cost the same, and rows that are added or deleted meanwhile
+    don't shift the next page. To see whether there is one, a list reads one row more than `limit`.
     """
 
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
@@ -122,10 +119,3 @@ class Page(SQLModel):
         if len(ids) > self.limit:
             url = request.url.include_query_params(after=ids[self.limit - 1])
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-
-
-# Headers of responses that aren't errors, for FastAPI's `responses`.
-LINK_HEADER = {"schema": {"type": "string"}, "example": '</posts?after=7>; rel="next"'}
-LOCATION_HEADER = {"schema": {"type": "string"}, "example": "/posts/7"}
-LINK: dict[int | str, Any] = {200: {"headers": {"Link": LINK_HEADER}}}
-LOCATION: dict[int | str, Any] = {201: {"headers": {"Location": LOCATION_HEADER}}}

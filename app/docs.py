@@ -1,8 +1,41 @@
-"""Swagger UI from our own server. The page asks no other host for anything."""
+"""Swagger UI from our own server, and what FastAPI can't find out about responses by itself."""
+
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
+from sqlmodel import SQLModel
+
+from app.errors import ApiError
+
+Responses = dict[int | str, dict[str, Any]]  # The argument `responses` of an endpoint or a router.
+
+
+class ErrorBody(SQLModel):
+    detail: str
+
+
+def header(example: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "example": example}
+
+
+LINK: Responses = {200: {"headers": {"Link": header('</posts?after=7>; rel="next"')}}}
+LOCATION: Responses = {201: {"headers": {"Location": header("/posts/7")}}}
+
+
+def document(*error_classes: type[ApiError]) -> Responses:
+    """Describe the errors that an operation can respond with, each with its body as an example."""
+    responses: Responses = {}
+    for error in error_classes:
+        response = responses.setdefault(error.status_code, {"description": error.detail})
+        response["model"] = ErrorBody
+        headers = response.setdefault("headers", {})
+        headers.update({name: header(value) for name, value in error.headers.items()})
+        content = response.setdefault("content", {"application/json": {"examples": {}}})
+        examples = content["application/json"]["examples"]
+        examples[error.detail] = {"value": {"detail": error.detail}}
+    return responses
 
 
 def add_docs(app: FastAPI) -> None:

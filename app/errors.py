@@ -1,8 +1,6 @@
-"""The errors of the API, how OpenAPI documents them, and handlers for all other exceptions."""
+"""The errors of the API, and handlers for exceptions that nothing else has caught."""
 
 import logging
-import sqlite3
-from typing import Any
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -10,12 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import exc
 from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import SQLModel
 
 logger = logging.getLogger(__name__)
-
-# What SQLAlchemy raises when it gets no connection, or loses it.
-UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
 
 class ApiError(HTTPException):
@@ -23,7 +17,7 @@ class ApiError(HTTPException):
 
     status_code: int
     detail: str
-    headers: dict[str, str] | None = None
+    headers: dict[str, str] = {}
 
     def __init__(self, headers: dict[str, str] | None = None) -> None:
         super().__init__(self.status_code, self.detail, headers or self.headers)
@@ -71,19 +65,17 @@ class PostNotFound(ApiError):
     detail = "Post not found"
 
 
-class UserExists(ApiError):
-    status_code = 409
-    detail = "Username or email already exists"
-
-
-class LastAdmin(ApiError):
-    status_code = 409
-    detail = "The last admin cannot be removed"
-
-
 class Conflict(ApiError):  # `handle_database_error` responds with it.
     status_code = 409
     detail = "Conflicts with the current data"
+
+
+class UserExists(Conflict):  # If you make another column of users unique, change the text.
+    detail = "Username or email already exists"
+
+
+class LastAdmin(Conflict):
+    detail = "The last admin cannot be removed"
 
 
 class TooManyFailures(ApiError):
@@ -104,25 +96,6 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
         super().__init__([{"type": "weak_password", "loc": ("body", field), "msg": msg}])
 
 
-class ErrorBody(SQLModel):
-    detail: str
-
-
-def document(*error_classes: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """Describe errors for FastAPI's `responses`, with the body of each as an example."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for error in error_classes:
-        response = responses.setdefault(error.status_code, {"description": error.detail})
-        response["model"] = ErrorBody
-        headers = response.setdefault("headers", {})
-        for name, value in (error.headers or {}).items():
-            headers[name] = {"schema": {"type": "string"}, "example": value}
-        content = response.setdefault("content", {"application/json": {"examples": {}}})
-        example = {"value": {"detail": error.detail}}
-        content["application/json"]["examples"][error.detail] = example
-    return responses
-
-
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
     """Say where and why, but never repeat what was sent: it may be a password."""
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
@@ -135,15 +108,20 @@ async def handle_invalid_request(_: Request, error: RequestValidationError) -> R
 
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
     """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
-    if isinstance(error, (exc.IntegrityError, StaleDataError)):
+    if isinstance(error, exc.IntegrityError | StaleDataError):
         # Only the first line, as the others can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
     # SQLite also raises an OperationalError for a mistake in a statement.
     driver_error = getattr(error, "orig", None)
-    is_mistake = getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    is_mistake = getattr(driver_error, "sqlite_errorname", "") == "SQLITE_ERROR"
     is_lost = getattr(error, "connection_invalidated", False)
-    if not is_mistake and (is_lost or isinstance(error, UNAVAILABLE)):
+    is_unavailable = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+    if (is_lost or is_unavailable) and not is_mistake:
         logger.error("Database unavailable: %r", error)
         return await http_exception_handler(request, DatabaseUnavailable())
     raise error  # A bug.
+
+
+async def handle_bug(_: Request, __: Exception) -> Response:
+    return JSONResponse({"detail": "Internal Server Error"}, 500)

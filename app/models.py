@@ -2,7 +2,7 @@
 
 Each resource has Create and Update (what clients send, with the rules for it), Base and Public
 (what they receive) and, last, the table. UserCreate and UserUpdate have no `is_admin`, so users
-can't give themselves admin rights. The rules are lengths and patterns, as OpenAPI can show these.
+can't give themselves admin rights.
 """
 
 import secrets
@@ -16,14 +16,8 @@ from sqlmodel import Field, Relationship, SQLModel, col
 MAX_ID = 2**63 - 1
 # SQLite numbers rows by itself only if the type is exactly INTEGER, which has 64 bits there.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
-
-# Text whose upper and lower case are those of ASCII in every database. In a Turkish one, the lower
-# case of I isn't i, unless the column has another collation.
+# In a Turkish database, the lower case of I isn't i, unless the column has another collation.
 ASCII_TEXT = String().with_variant(String(collation="C"), "postgresql")
-
-# The control characters of ISO/IEC 6429, for use in [^...].
-CONTROLS = r"\x00-\x1f\x7f-\x9f"
-CONTROLS_BUT_LINES_AND_TABS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
 
 def new_token_version() -> int:
@@ -32,9 +26,11 @@ def new_token_version() -> int:
 
 
 def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstraints:
+    """Return rules that OpenAPI can show, unlike a function that checks the text."""
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
 
+CONTROLS = r"\x00-\x1f\x7f-\x9f"  # The control characters of ISO/IEC 6429, for use in [^...].
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
 # The length counts last, because an address can grow when it is changed to lower case.
@@ -43,7 +39,7 @@ Password = Annotated[str, text_rules(1, 128, rf"^[^{CONTROLS}]*$")]
 NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
 # White space around titles and contents is stripped, and the rest must not be empty.
 TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
-ANY_TEXT = rf"[^{CONTROLS_BUT_LINES_AND_TABS}]*"
+ANY_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # Line breaks and tabs are allowed, too.
 CONTENT = rf"^{ANY_TEXT}[^\s{CONTROLS}]{ANY_TEXT}$"
 Title = Annotated[str, text_rules(1, 100, TITLE), AfterValidator(str.strip)]
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
@@ -55,25 +51,18 @@ def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config
 
 
 class RequestBody(SQLModel):
-    """A body that refuses unknown fields."""
-
-    # A subclass adds its own `model_config` to this one.
+    # Refuse unknown fields. A subclass adds its own `model_config` to this one.
     model_config = {"extra": "forbid"}
-
-    # Without this, a body with a field called `cls` or `__pydantic_self__` causes a 500, because
-    # SQLModel's own `__new__` and `__init__` have arguments with these names.
-    # https://github.com/fastapi/sqlmodel/blob/main/sqlmodel/main.py
+    # SQLModel's own `__new__` and `__init__` have arguments called `cls` and `__pydantic_self__`,
+    # so without this, a body with such a field causes a 500.
     __init__ = BaseModel.__init__
 
 
 class TableBase(SQLModel):
-    """What all tables have in common."""
-
     # Without this, SQLite gives the id of a deleted row to a new one, and old links find that.
     __table_args__ = {"sqlite_autoincrement": True}
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}
-
     # The id is only None until the row is saved, so the type leaves that out.
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 

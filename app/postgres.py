@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 
 # If the server goes silent, a request gives up on its statement, tries to cancel it, and tries to
@@ -16,25 +16,28 @@ STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 CONNECT_SECONDS = 2  # libpq allows no less.
 
-# A server, a database or a role can have other defaults than PostgreSQL, so each connection asks
-# for what the app relies on. psycopg only reads times in the ISO style, for which there is no
-# parameter, but libpq also sends this variable to the server.
-os.environ["PGDATESTYLE"] = "ISO"
-PARAMETERS = {"client_encoding": "utf8", "connect_timeout": str(CONNECT_SECONDS)}
+# What the app relies on, where the server, the database or the role can have other defaults. libpq
+# reads these variables for each connection, unless the URL says otherwise.
+os.environ["PGCONNECT_TIMEOUT"] = str(CONNECT_SECONDS)
+os.environ["PGCLIENTENCODING"] = "UTF8"
+os.environ["PGDATESTYLE"] = "ISO"  # psycopg reads times in no other style.
 
 
 def create_postgres_engine(url: str, **options: Any) -> Engine:
-    parsed_url = make_url(url)
     return create_engine(
-        parsed_url.set(query={**PARAMETERS, **parsed_url.query}),  # What the URL says wins.
+        url,
         # After waiting for a lock, a transaction has to see what others have committed.
         isolation_level="READ COMMITTED",
-        # No prepared statements: behind PgBouncer, many clients share one server connection, and
-        # would mix up theirs.
+        # Behind PgBouncer, clients share server connections, and would mix up their statements.
         connect_args={"prepare_threshold": None},
         hide_parameters=True,
         **options,
     )
+
+
+def build_migration_engine(url: str) -> Engine:
+    """Make an engine without a time limit for statements."""
+    return create_postgres_engine(url, poolclass=NullPool)
 
 
 def build_engine(url: str, pool_size: int) -> Engine:
@@ -45,20 +48,15 @@ def build_engine(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def build_migration_engine(url: str) -> Engine:
-    """Make an engine without a time limit for statements."""
-    return create_postgres_engine(url, poolclass=NullPool)
-
-
 class ImpatientConnection(psycopg.Connection[Any]):
     """A connection that gives up on a statement after STATEMENT_SECONDS, no matter why it is slow.
 
     It may be a lock, a frozen server or a network that drops packets. PostgreSQL's own
     `statement_timeout` only helps with a lock, and the timeouts of TCP only with the network.
-    psycopg calls `wait` for everything that it sends to the server.
     """
 
     def wait(self, gen: PQGen[RV], *_: object, **__: object) -> RV:
+        # psycopg calls this for everything that it sends to the server.
         try:
             return super().wait(gen, timeout=STATEMENT_SECONDS)
         except psycopg.OperationalError:
@@ -71,11 +69,11 @@ class ImpatientConnection(psycopg.Connection[Any]):
 
 
 def connect(_: object, __: object, args: list[str], kwargs: dict[str, Any]) -> ImpatientConnection:
-    """Make an ImpatientConnection. SQLAlchemy itself would make a plain `psycopg.Connection`."""
+    """Connect in place of SQLAlchemy, which would make a plain `psycopg.Connection`."""
     return ImpatientConnection.connect(*args, **kwargs)
 
 
 def reconnect_if_read_only(context: ExceptionContext) -> None:
-    """Have the pool connect again if the server has become a standby and refuses to write."""
+    # The server has become a standby, so the pool has to look for the one that can write.
     if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True

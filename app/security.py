@@ -65,8 +65,7 @@ def read_token(token: str) -> Claims | None:
             token,
             settings.secret_key.get_secret_value(),
             algorithms=["HS256"],
-            # `Claims` checks `sub` and `version`. `iat` may be in the future, if the clock of the
-            # host that issued the token is ahead of ours.
+            # `iat` may be in the future: the clock of another host can be ahead of ours.
             options={"require": ["iat", "exp"], "verify_iat": False},
         )
         return Claims.model_validate(payload)

@@ -17,10 +17,8 @@ def build_engine(url: str, pool_size: int) -> Engine:
 
 
 def build_migration_engine(url: str) -> Engine:
-    """Make an engine that waits up to an hour for a lock, and doesn't enforce foreign keys.
-
-    With foreign keys on, rebuilding the table `users` would delete all posts.
-    """
+    """Make an engine that waits up to an hour for a lock, and doesn't enforce foreign keys."""
+    # With foreign keys on, rebuilding the table `users` would delete all posts.
     timeout = {"timeout": MIGRATION_LOCK_SECONDS}
     return create_engine(url, poolclass=NullPool, connect_args=timeout)
 
@@ -30,8 +28,7 @@ def set_up_connection(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # What was committed survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")
-    # Don't overwrite all deleted data with zeros, as some builds of SQLite do by default: deleting
-    # an account with 2.5 GB of posts would take half a minute.
+    # Some builds of SQLite overwrite all deleted data with zeros. With 2.5 GB, that takes 30 s.
     connection.execute("PRAGMA secure_delete = FAST")
     with suppress(sqlite3.OperationalError):
         # Another process may be setting the mode right now. Then this fails, and isn't needed.

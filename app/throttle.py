@@ -7,7 +7,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -23,12 +23,12 @@ BY_NAME_AND_ADDRESS = RateLimitItemPerMinute(10)
 BY_ADDRESS = RateLimitItemPerMinute(100)
 BY_USER = RateLimitItemPerMinute(10)
 
-# A limit, and whose failures it counts, such as ("192.0.2.1", "alice").
-Key = tuple[RateLimitItem, tuple[str, ...]]
+# A limit, and whose failures it counts, such as "192.0.2.1/alice".
+Key = tuple[RateLimitItemPerMinute, str]
 
 
 def build_limiter(storage_uri: str) -> FixedWindowRateLimiter:
-    """Make a limiter that counts in Redis or in memory. The timeouts are for Redis, in seconds."""
+    # The timeouts are for Redis, in seconds.
     storage = storage_from_string(
         storage_uri, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
     )
@@ -52,22 +52,16 @@ def client_address(request: Request) -> str:
 
 def login_keys(request: Request, username: str) -> list[Key]:
     address = client_address(request)
-    return [(BY_NAME_AND_ADDRESS, (address, username.lower())), (BY_ADDRESS, (address,))]
-
-
-def password_change_keys(user: User) -> list[Key]:
-    return [(BY_USER, (str(user.id),))]
+    return [(BY_NAME_AND_ADDRESS, f"{address}/{username.lower()}"), (BY_ADDRESS, address)]
 
 
 def check(keys: list[Key], request: Request) -> None:
-    """Raise TooManyFailures if a limit is reached. Call it before verifying a password.
-
-    This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
-    requests, so at most one guess more than the limit is verified.
-    """
+    """Raise TooManyFailures if a limit is reached. Call it before verifying a password."""
+    # This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
+    # requests, so at most one guess more than the limit is verified.
     try:
-        for limit, identifiers in keys:
-            window = limiter.get_window_stats(limit, *identifiers)
+        for limit, who in keys:
+            window = limiter.get_window_stats(limit, who)
             if window.remaining == 0:
                 logger.warning("Throttled %s from %s", request.url.path, client_address(request))
                 seconds = max(1, math.ceil(window.reset_time - time.time()))
@@ -81,5 +75,5 @@ def count_failure(keys: list[Key], request: Request, user: User | None) -> None:
     address, user_id = client_address(request), user.id if user else None
     logger.warning("Refused %s from %s for user %s", request.url.path, address, user_id)
     with suppress(StorageError):  # `check` has logged it.
-        for limit, identifiers in keys:
-            limiter.hit(limit, *identifiers)
+        for limit, who in keys:
+            limiter.hit(limit, who)

@@ -5,16 +5,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlmodel import col, select
 
 from app.database import SessionDep
-from app.dependencies import LINK, Page, RequestedUser, refuse_if_last_admin, require_admin
-from app.errors import (
-    AdminRequired,
-    Conflict,
-    DatabaseUnavailable,
-    InvalidToken,
-    LastAdmin,
-    UserNotFound,
-    document,
-)
+from app.dependencies import Page, RequestedUser, refuse_if_last_admin, require_admin
+from app.docs import LINK, document
+from app.errors import AdminRequired, Conflict, InvalidToken, LastAdmin, UserNotFound
 from app.models import User, UserAdminUpdate, UserPublic
 
 router = APIRouter(
@@ -22,7 +15,7 @@ router = APIRouter(
     tags=["admin"],
     # This runs before the dependencies of an endpoint, so nobody else learns which ids exist.
     dependencies=[Depends(require_admin)],
-    responses=document(InvalidToken, AdminRequired, DatabaseUnavailable),
+    responses=document(InvalidToken, AdminRequired),
 )
 
 

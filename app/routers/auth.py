@@ -9,15 +9,14 @@ from app import security, throttle
 from app.config import settings
 from app.database import SessionDep, lock_users
 from app.dependencies import CurrentUser, HashingSlot
+from app.docs import document
 from app.errors import (
     Conflict,
-    DatabaseUnavailable,
     IncorrectLogin,
     InvalidToken,
     TooManyFailures,
     UserExists,
     WeakPassword,
-    document,
 )
 from app.models import LoginForm, Token, User, UserCreate, UserPublic, new_token_version
 
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 router = APIRouter(
     prefix="/auth",
     tags=["auth"],
-    responses=document(DatabaseUnavailable),
     # In some charsets, decoding 1 MiB takes a minute, and the client chooses the charset.
     max_body_size=16 * 1024,
 )
@@ -57,7 +55,6 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     try:
         session.commit()
     except IntegrityError as error:
-        # Only `username` and `email` are unique. If you make another column unique, change this.
         raise UserExists from error
     if user.is_admin:
         logger.warning("User %s is an admin, as the first user", user.id)

@@ -5,27 +5,18 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Field, col, select
 
 from app.database import SessionDep
-from app.dependencies import (
-    LINK,
-    LOCATION,
-    CurrentUser,
-    DeletablePost,
-    EditablePost,
-    Page,
-    RequestedPost,
-)
+from app.dependencies import CurrentUser, DeletablePost, EditablePost, Page, RequestedPost
+from app.docs import LINK, LOCATION, document
 from app.errors import (
     Conflict,
-    DatabaseUnavailable,
     InvalidToken,
     NotYourPostToDelete,
     NotYourPostToUpdate,
     PostNotFound,
-    document,
 )
 from app.models import Id, Post, PostCreate, PostPublic, PostUpdate
 
-router = APIRouter(prefix="/posts", tags=["posts"], responses=document(DatabaseUnavailable))
+router = APIRouter(prefix="/posts", tags=["posts"])
 
 
 @router.post(

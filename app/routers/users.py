@@ -4,22 +4,19 @@ from sqlalchemy.exc import IntegrityError
 from app import security, throttle
 from app.database import SessionDep
 from app.dependencies import CurrentUser, HashingSlot, refuse_if_last_admin
+from app.docs import document
 from app.errors import (
     Conflict,
-    DatabaseUnavailable,
     IncorrectPassword,
     InvalidToken,
     LastAdmin,
     TooManyFailures,
     UserExists,
     WeakPassword,
-    document,
 )
 from app.models import PasswordUpdate, User, UserPublic, UserUpdate, new_token_version
 
-router = APIRouter(
-    prefix="/users/me", tags=["users"], responses=document(InvalidToken, DatabaseUnavailable)
-)
+router = APIRouter(prefix="/users/me", tags=["users"], responses=document(InvalidToken))
 
 
 @router.get("", response_model=UserPublic)
@@ -35,7 +32,6 @@ def update_current_user(user_in: UserUpdate, user: CurrentUser, session: Session
     try:
         session.commit()
     except IntegrityError as error:
-        # Only `username` and `email` are unique. If you make another column unique, change this.
         raise UserExists from error
     return user
 
@@ -50,7 +46,7 @@ def update_password(
     password_in: PasswordUpdate, user: CurrentUser, request: Request, session: SessionDep
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
-    keys = throttle.password_change_keys(user)
+    keys = [(throttle.BY_USER, str(user.id))]
     throttle.check(keys, request)
     if not security.verify_password(password_in.current_password, user.hashed_password):
         throttle.count_failure(keys, request, user)

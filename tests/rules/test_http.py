@@ -96,6 +96,7 @@ def test_website_on_the_list_can_send_a_token(client: TestClient, method: str) -
 
     assert response.status_code == 200
     assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 

@@ -49,6 +49,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
         ("DATABASE_URL", "postgresql://hunter2@one/test?prepare_threshold=5"),
         ("DATABASE_URL", "postgresql://hunter2@one/test?autocommit=1"),
         ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite://hunter2/test.db"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
@@ -239,6 +240,15 @@ def test_development_key_is_kept_in_a_file(
     assert len(first) >= 32
     if os.name == "posix":  # Windows has no such rights.
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_development_key_that_was_cut_short_is_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FASTAPI_ENV", "development")
+    (directory / ".secret_key").write_text("short", encoding="utf-8")
+
+    assert "SECRET_KEY needs at least 32 bytes" in refusal(capsys)
 
 
 def test_development_key_that_cannot_be_written_is_named(

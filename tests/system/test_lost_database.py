@@ -172,7 +172,9 @@ def test_service_with_a_directory_that_it_cannot_write_is_not_healthy(
     assert health.status_code == 503
 
 
-def test_service_with_a_broken_database_is_not_healthy(client: TestClient, engine: Engine) -> None:
+def test_service_with_a_broken_database_is_not_healthy(
+    client: TestClient, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     """Elsewhere, such an error is a 500, as it may be a bug."""
     engine.dispose()
     if TEST_DATABASE_URL:
@@ -183,3 +185,4 @@ def test_service_with_a_broken_database_is_not_healthy(client: TestClient, engin
     response = client.get("/health")
 
     assert response.status_code == 503
+    assert "The database can't be written: " in caplog.text
