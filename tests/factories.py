@@ -35,8 +35,17 @@ class RowFactory(SQLAlchemyModelFactory):
 
     @classmethod
     def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Refuse unknown keywords, which a table of SQLModel would ignore."""
-        known = {*inspect(cls._meta.model).attrs.keys(), *cls._meta.parameters}
+        """Refuse unknown keywords, which a table of SQLModel would ignore.
+
+        Refuse `user_id` beside `author`, too: the factory would make another author.
+        """
+        table = inspect(cls._meta.model)
+        for name, relationship in table.relationships.items():
+            if name in kwargs and any(
+                column.key in kwargs for column in relationship.local_columns
+            ):
+                raise TypeError(f"Pass {name}=... to {cls.__name__}, not its id")
+        known = {*table.attrs.keys(), *cls._meta.parameters}
         unknown = kwargs.keys() - known
         if unknown:
             raise TypeError(f"{cls.__name__} knows no {', '.join(sorted(unknown))}")

@@ -27,14 +27,15 @@ def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
     """
     ids = {"user_id": owner.id}
     if "{post_id}" in operation:
-        ids["post_id"] = PostFactory.create(author=owner).id
+        post = PostFactory.create(author=owner)
+        ids["post_id"] = post.id
     if operation == "POST /auth/token":
         UserFactory.create(username="alice")  # The user in the example.
     return ids
 
 
 def make_list_rows(operation: str, ids: dict[str, int]) -> None:
-    """Make 20 rows for a list. Below another resource, pass that one: `post_id=ids["post_id"]`."""
+    """Make 20 rows for a list. If it only shows some rows, make 20 of those here."""
     for factory in RowFactory.__subclasses__():
         factory.create_batch(20)
 
@@ -70,6 +71,9 @@ LISTS = [
 
 def send(client: TestClient, operation: str, ids: dict[str, int], **request: Any) -> Response:
     """Send the example of an operation, or another body."""
+    assert operation in OPERATIONS, (
+        f"{operation} isn't in the API. Include its router in app/main.py"
+    )
     method, path = operation.split()
     try:
         path = path.format(**ids)

@@ -46,7 +46,7 @@ def update_user(user_in: UserAdminUpdate, user: RequestedUser, session: SessionD
 
 @router.delete("/{user_id}", status_code=204, responses=document(UserNotFound, LastAdmin, Conflict))
 def delete_user(user: RequestedUser, session: SessionDep) -> None:
-    """Delete an account and all of its posts."""
+    """Delete an account and everything in it."""
     refuse_if_last_admin(user, session)
     session.delete(user)
     session.commit()

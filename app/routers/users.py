@@ -60,7 +60,7 @@ def update_password(
 
 @router.delete("", status_code=204, responses=document(LastAdmin, Conflict))
 def delete_current_user(user: CurrentUser, session: SessionDep) -> None:
-    """Delete your account and all of your posts."""
+    """Delete your account and everything in it."""
     refuse_if_last_admin(user, session)
     session.delete(user)
     session.commit()

@@ -1,9 +1,9 @@
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from app.models import Post, User
-from tests.factories import PostFactory, UserFactory
+from app.models import User
+from tests.factories import UserFactory
 
 LAST_ADMIN = {"detail": "The last admin cannot be removed"}
 
@@ -76,19 +76,6 @@ def test_demoting_a_user_who_is_not_an_admin_changes_nothing(
 
     assert response.status_code == 200
     assert response.json()["is_admin"] is False
-
-
-def test_admin_can_delete_a_user_and_their_posts(
-    admin_client: TestClient, user: User, session: Session
-) -> None:
-    PostFactory.create(author=user)
-    other = PostFactory.create()
-
-    response = admin_client.delete(f"/admin/users/{user.id}")
-
-    assert response.status_code == 204
-    assert session.get(User, user.id) is None
-    assert session.exec(select(Post.id)).all() == [other.id]
 
 
 def test_id_of_a_deleted_user_is_never_used_again(

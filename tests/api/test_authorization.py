@@ -91,7 +91,9 @@ def test_operation_is_allowed(
 
     response = send(clients[actor], operation, ids)
 
-    assert response.status_code == status, response.text
+    assert response.status_code == status, (
+        f"{response.text} If it needs another row, make it in make_rows in tests/operations.py"
+    )
 
 
 @pytest.mark.parametrize(("operation", "actor", "status"), REFUSED)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
+from app.main import app
 from app.models import Post, User
 from tests.client import client_of
 from tests.factories import PostFactory, UserFactory
@@ -163,3 +164,45 @@ def test_location_of_a_new_post_works_behind_a_path_prefix(user: User) -> None:
 
     assert response.headers["Location"] == f"/api/posts/{response.json()['id']}"
     assert client.get(response.headers["Location"]).status_code == 200
+
+
+def test_deleting_an_account_deletes_its_posts(
+    user_client: TestClient, user: User, session: Session
+) -> None:
+    PostFactory.create(author=user)
+    other = PostFactory.create()
+
+    response = user_client.delete("/users/me")
+
+    assert response.status_code == 204
+    assert session.get(User, user.id) is None
+    assert session.exec(select(Post.id)).all() == [other.id]
+
+
+def test_admin_can_delete_a_user_and_their_posts(
+    admin_client: TestClient, user: User, session: Session
+) -> None:
+    PostFactory.create(author=user)
+    other = PostFactory.create()
+
+    response = admin_client.delete(f"/admin/users/{user.id}")
+
+    assert response.status_code == 204
+    assert session.get(User, user.id) is None
+    assert session.exec(select(Post.id)).all() == [other.id]
+
+
+def test_white_space_around_a_changed_post_is_stripped(user_client: TestClient, user: User) -> None:
+    post = PostFactory.create(author=user)
+    change = {"title": " \u3000Hello\u00a0 ", "content": "\n\tText\u3000\n"}
+
+    response = user_client.patch(f"/posts/{post.id}", json=change)
+
+    assert response.status_code == 200
+    assert (response.json()["title"], response.json()["content"]) == ("Hello", "Text")
+
+
+def test_location_of_a_new_post_is_documented() -> None:
+    headers = app.openapi()["paths"]["/posts"]["post"]["responses"]["201"]["headers"]
+
+    assert headers["Location"]["example"] == "/posts/7"

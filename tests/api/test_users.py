@@ -1,11 +1,11 @@
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from app import security
-from app.models import Post, User
+from app.models import User
 from tests.client import client_of, client_with_token
-from tests.factories import PASSWORD, PostFactory, UserFactory
+from tests.factories import PASSWORD, UserFactory
 
 NEW_PASSWORD = "a new password"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -108,19 +108,6 @@ def test_new_password_needs_the_current_one(
         user.hashed_password,
         user.token_version,
     )
-
-
-def test_deleting_an_account_deletes_its_posts(
-    user_client: TestClient, user: User, session: Session
-) -> None:
-    PostFactory.create(author=user)
-    other = PostFactory.create()
-
-    response = user_client.delete("/users/me")
-
-    assert response.status_code == 204
-    assert session.get(User, user.id) is None
-    assert session.exec(select(Post.id)).all() == [other.id]
 
 
 def test_last_admin_cannot_delete_their_account(

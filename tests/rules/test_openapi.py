@@ -94,10 +94,6 @@ def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
     assert "Link" in headers_of(operation, 200), "Add `responses=LINK` to it in its router."
 
 
-def test_location_of_a_new_post_is_documented() -> None:
-    assert headers_of("POST /posts", 201)["Location"]["example"] == "/posts/7"
-
-
 @pytest.mark.parametrize("operation", LISTS)
 def test_docs_can_send_the_last_id_of_a_page(operation: str) -> None:
     """Swagger UI reads numbers in JavaScript, which rounds greater integers."""

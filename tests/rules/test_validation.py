@@ -9,7 +9,6 @@ from httpx2 import Response
 from sqlmodel import Session, SQLModel
 
 from app.models import User
-from tests.factories import PostFactory
 from tests.operations import (
     JSON_OPERATIONS,
     LISTS,
@@ -192,16 +191,6 @@ def test_only_the_address_is_stored_in_lower_case(
     assert session.get_one(User, response.json()["id"]).email == stored
 
 
-def test_white_space_around_a_changed_post_is_stripped(user_client: TestClient, user: User) -> None:
-    post = PostFactory.create(author=user)
-    change = {"title": " \u3000Hello\u00a0 ", "content": "\n\tText\u3000\n"}
-
-    response = user_client.patch(f"/posts/{post.id}", json=change)
-
-    assert response.status_code == 200
-    assert (response.json()["title"], response.json()["content"]) == ("Hello", "Text")
-
-
 @pytest.mark.parametrize("operation", JSON_OPERATIONS)
 def test_unknown_fields_are_refused(
     operation: str, admin_client: TestClient, ids: dict[str, int]
@@ -295,14 +284,14 @@ def test_refusal_says_where_and_why_and_does_not_repeat_an_address(user_client: 
         ("POST /auth/token", {"data": {"username": "secret!", "password": "secret" * 100}}),
         ("PUT /users/me/password", {"json": {"current_password": "secret\0"}}),
         ("PUT /users/me/password", {"json": "secret"}),
-        ("POST /posts", {"content": '{"secret', "headers": JSON}),
-        ("GET /posts", {"params": {"limit": "secret", "order": "secret"}}),
+        ("PATCH /users/me", {"content": '{"secret', "headers": JSON}),
+        ("GET /admin/users", {"params": {"limit": "secret", "after": "secret"}}),
     ],
 )
 def test_refusal_never_repeats_what_was_sent(
-    operation: str, request_body: dict[str, Any], user_client: TestClient
+    operation: str, request_body: dict[str, Any], admin_client: TestClient
 ) -> None:
-    response = send(user_client, operation, {}, **request_body)
+    response = send(admin_client, operation, {}, **request_body)
 
     assert response.status_code == 422
     assert "secret" not in response.text
@@ -311,7 +300,7 @@ def test_refusal_never_repeats_what_was_sent(
 def test_refusal_gives_at_most_a_hundred_reasons(user_client: TestClient) -> None:
     fields = {f"field{n}": n for n in range(101)}
 
-    response = user_client.post("/posts", json=fields)
+    response = user_client.patch("/users/me", json=fields)
 
     assert response.status_code == 422
     assert len(response.json()["detail"]) == 100

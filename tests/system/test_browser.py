@@ -44,7 +44,7 @@ def execute(page: Any, operation: str, *, shows: str) -> None:
     ).to_contain_text(shows)
 
 
-def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, server: Server) -> None:
+def test_docs_take_a_newcomer_from_a_401_to_their_account(page: Any, server: Server) -> None:
     messages, requests = [], []
     page.on(
         "console",
@@ -64,7 +64,7 @@ def test_docs_take_a_newcomer_from_a_401_to_a_post(page: Any, server: Server) ->
     playwright.expect(dialog).to_contain_text("Authorized")
     dialog.get_by_text("Close").click()
     execute(page, "users-read_current_user", shows="200")
-    execute(page, "posts-create_post", shows="201")
+    execute(page, "users-update_current_user", shows="200")
 
     # The browser's own line about the 401 that is meant to be there.
     refusal = "Failed to load resource: the server responded with a status of 401 (Unauthorized)"

@@ -15,9 +15,9 @@ from sqlmodel import Session, SQLModel, delete, update
 from app import sqlite
 from app.database import POOL_SIZE, lock_users
 from app.main import app
-from app.models import Post, User
+from app.models import User
 from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
-from tests.factories import PASSWORD, PostFactory
+from tests.factories import PASSWORD
 
 REGISTRATION = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
 
@@ -64,45 +64,39 @@ def taken_away(engine: Engine) -> Iterator[None]:
 
 
 def test_app_says_that_the_database_is_lost_and_recovers_by_itself(
-    client: TestClient, engine: Engine, caplog: pytest.LogCaptureFixture
+    user_client: TestClient, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    post = PostFactory.create()
-
     with taken_away(engine):
-        response = client.get(f"/posts/{post.id}")
+        response = user_client.get("/users/me")
 
     assert response.status_code == 503
     assert response.json() == {"detail": "Database unavailable"}
     assert response.headers["Retry-After"] == "5"
     assert "Database unavailable: OperationalError" in caplog.text
-    assert client.get(f"/posts/{post.id}").status_code == 200
+    assert user_client.get("/users/me").status_code == 200
 
 
 @needs_postgres
 def test_client_does_not_notice_that_idle_connections_were_lost(
-    client: TestClient, engine: Engine
+    user_client: TestClient, engine: Engine
 ) -> None:
-    before = client.get("/posts")
+    before = user_client.get("/users/me")
     with taken_away(engine):
         pass
-    after = client.get("/posts")
+    after = user_client.get("/users/me")
 
     assert [before.status_code, after.status_code] == [200, 200]
 
 
-def test_write_waits_only_so_long_for_a_lock(
-    user_client: TestClient, user: User, engine: Engine
-) -> None:
-    post = PostFactory.create(author=user, title="Before")
-
+def test_write_waits_only_so_long_for_a_lock(user_client: TestClient, engine: Engine) -> None:
     with Session(engine) as other:
-        other.exec(update(Post).values(title="Not committed"))
-        response = user_client.patch(f"/posts/{post.id}", json={"title": "After"})
-        reading = user_client.get(f"/posts/{post.id}")
+        other.exec(update(User).values(username="uncommitted"))
+        response = user_client.patch("/users/me", json={"username": "after"})
+        reading = user_client.get("/users/me")
 
     assert response.status_code == 503
-    assert reading.json()["title"] == "Before"
-    assert user_client.patch(f"/posts/{post.id}", json={"title": "After"}).status_code == 200
+    assert reading.json()["username"] == "user"
+    assert user_client.patch("/users/me", json={"username": "after"}).status_code == 200
 
 
 def test_registering_while_the_database_is_locked_is_no_conflict(
@@ -120,25 +114,25 @@ def test_registering_while_the_database_is_locked_is_no_conflict(
 def test_service_is_healthy_while_an_account_is_deleted(
     client: TestClient, user: User, engine: Engine
 ) -> None:
-    """With many posts, that can take two seconds."""
-    PostFactory.create(author=user)
-
+    """With many rows that go with it, that can take two seconds."""
     with Session(engine) as other:
         lock_users(other)
-        other.exec(delete(User))  # The posts go with their users.
+        other.exec(delete(User))
         response = client.get("/health")
 
     assert response.status_code == 200
 
 
 @needs_postgres
-def test_service_that_can_only_read_is_not_healthy(client: TestClient, engine: Engine) -> None:
+def test_service_that_can_only_read_is_not_healthy(
+    client: TestClient, user_client: TestClient, engine: Engine
+) -> None:
     name = engine.url.database
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     engine.dispose()
 
-    assert client.get("/posts").status_code == 200
+    assert user_client.get("/users/me").status_code == 200
     assert client.get("/health").status_code == 503
 
 
@@ -159,7 +153,7 @@ def test_service_with_a_directory_that_it_cannot_write_is_not_healthy(
     with TemporaryDirectory() as directory:
         file = Path(directory, "test.db")
         with closing(sqlite3.connect(file)) as connection:
-            connection.execute("CREATE TABLE posts (id INTEGER)")
+            connection.execute("CREATE TABLE users (id INTEGER)")
         file.chmod(0o666)
         Path(directory).chmod(0o555)
         engine = sqlite.build_engine(f"sqlite:///{file}", POOL_SIZE)

@@ -6,12 +6,12 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, Engine, event
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from app.models import Post, User
+from app.models import User
 from app.security import create_token
 from tests.client import client_with_token
-from tests.factories import PASSWORD, PostFactory, UserFactory
+from tests.factories import PASSWORD, UserFactory
 
 RunBefore = Callable[[str, str], None]
 # The beginning of the query that looks for admins. Other queries for users read more columns.
@@ -41,18 +41,6 @@ def run_before(engine: Engine) -> Iterator[RunBefore]:
     assert pending == {}, "The app never ran such a statement."
 
 
-def test_creating_a_post_is_a_conflict_when_the_account_was_just_deleted(
-    user_client: TestClient, session: Session, run_before: RunBefore
-) -> None:
-    run_before("INSERT INTO posts", "DELETE FROM users")
-
-    response = user_client.post("/posts", json={"title": "Hello", "content": "My last post."})
-
-    assert response.status_code == 409
-    assert response.json() == CONFLICT
-    assert session.exec(select(Post)).all() == []
-
-
 def test_updating_an_account_is_a_conflict_when_it_was_just_deleted(
     user_client: TestClient, run_before: RunBefore
 ) -> None:
@@ -64,13 +52,12 @@ def test_updating_an_account_is_a_conflict_when_it_was_just_deleted(
     assert response.json() == CONFLICT
 
 
-def test_deleting_a_post_succeeds_when_it_was_just_deleted(
-    user_client: TestClient, user: User, run_before: RunBefore
+def test_deleting_an_account_succeeds_when_it_was_just_deleted(
+    user_client: TestClient, run_before: RunBefore
 ) -> None:
-    post = PostFactory.create(author=user)
-    run_before("DELETE FROM posts", "DELETE FROM posts")
+    run_before("DELETE FROM users", "DELETE FROM users")
 
-    response = user_client.delete(f"/posts/{post.id}")
+    response = user_client.delete("/users/me")
 
     assert response.status_code == 204
 
