@@ -49,7 +49,7 @@ def test_many_clients_at_once_are_all_served(clients: list[httpx.Client], user: 
 def test_one_of_many_first_registrants_becomes_admin(
     clients: list[httpx.Client], engine: Engine
 ) -> None:
-    """techniques/test_meanwhile.py shows the lock that it takes, each time and not by chance."""
+    """techniques/test_queries.py shows the lock that it takes, each time and not by chance."""
     registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(4)]
 
     responses = send_at_once(clients, registrations)
