@@ -121,6 +121,15 @@ def test_white_space_around_a_post_is_stripped(user_client: TestClient) -> None:
     assert response.json()["content"] == "First line\n\nLast line"
 
 
+def test_post_comes_back_in_any_script(user_client: TestClient) -> None:
+    post = {"title": "Ελληνικά 中文 עברית", "content": "हिन्दी 👩🏽‍💻\r\n\tÉtoile 'quoted' \"%s\""}
+
+    response = user_client.post("/posts", json=post)
+
+    read = user_client.get(response.headers["Location"]).json()
+    assert (read["title"], read["content"]) == (post["title"], post["content"])
+
+
 def test_post_has_the_time_at_which_it_was_created(user_client: TestClient) -> None:
     before = datetime.now(UTC)
 

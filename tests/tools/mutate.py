@@ -9,7 +9,6 @@ import argparse
 import ast
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -149,18 +148,6 @@ def find_faults() -> Iterator[Fault]:
                 yield Fault(file, f"{file.as_posix()}:{old.lineno}", number, change)
 
 
-def find_changed_places(revision: str) -> set[str]:
-    """Return the lines that differ from a git revision, such as "app/models.py:52"."""
-    command = f"git diff -U0 --no-color --no-prefix --relative {revision} -- app".split()
-    places, file = set(), ""
-    for line in subprocess.check_output(command, cwd=ROOT, encoding="utf-8").splitlines():
-        if line.startswith("+++ "):
-            file = line.removeprefix("+++ ")
-        elif hunk := re.match(r"@@ \S+ \+(\d+),?(\d*) @@", line):
-            places |= {f"{file}:{int(hunk[1]) + n}" for n in range(int(hunk[2] or 1))}
-    return places
-
-
 def run_tests(copy: Path, limit: float | None = None) -> str:
     """Run the tests for at most `limit` seconds. Return "passed", "failed" or "took too long"."""
     command, env = PYTEST + FOLDERS, os.environ | {"MUTATE_COPY": str(copy)}
@@ -206,14 +193,10 @@ def find_unnoticed(faults: list[Fault], copy: Path) -> Iterator[Fault]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.mutate")
     parser.add_argument("places", nargs="*", default=["app"], help="app/routers, app/models.py:52")
-    parser.add_argument("--since", metavar="REVISION", help="only lines that git diff shows")
     parser.add_argument("--sample", type=int, default=200, help="how many faults to try")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives another sample")
     options = parser.parse_args()
     faults = [fault for fault in find_faults() if fault.place.startswith(tuple(options.places))]
-    if options.since:
-        changed = find_changed_places(options.since)
-        faults = [fault for fault in faults if fault.place in changed]
     random.Random(options.seed).shuffle(faults)
     sample = faults[: options.sample]
     if not sample:
