@@ -20,7 +20,7 @@ def header(example: str) -> dict[str, Any]:
     return {"schema": {"type": "string"}, "example": example}
 
 
-LINK: Responses = {200: {"headers": {"Link": header('</posts?after=7>; rel="next"')}}}
+LINK: Responses = {200: {"headers": {"Link": header('</path?after=7>; rel="next"')}}}
 LOCATION: Responses = {201: {"headers": {"Location": header("/posts/7")}}}
 
 

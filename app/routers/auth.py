@@ -54,7 +54,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     session.add(user)
     try:
         session.commit()
-    except IntegrityError as error:
+    except IntegrityError as error:  # It can't be a foreign key, as users have none.
         raise UserExists from error
     if user.is_admin:
         logger.warning("User %s is an admin, as the first user", user.id)

@@ -25,3 +25,16 @@ def test_foreign_keys_have_an_index() -> None:
         f"Add `index=True` to the Field of {' and '.join(missing)} in app/models.py, and run:"
         ' uv run alembic revision --autogenerate -m "Add an index"'
     )
+
+
+def test_ids_of_deleted_rows_are_never_used_again() -> None:
+    missing = [
+        table.name
+        for table in SQLModel.metadata.sorted_tables
+        if not table.dialect_options["sqlite"]["autoincrement"]
+    ]
+
+    assert not missing, (
+        f'Add `{{"sqlite_autoincrement": True}}` to the `__table_args__` of {" and ".join(missing)}'
+        " in app/models.py. Yours replace those of TableBase."
+    )
