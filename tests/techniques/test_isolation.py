@@ -73,31 +73,11 @@ def test_override_is_ignored_when_each_call_makes_a_new_dependency() -> None:
     assert response.json() == "Hello Alice"
 
 
-def test_override_works_when_it_names_the_dependency_itself() -> None:
-    app = FastAPI()
-    get_greeting = make_get_greeting("Alice")
-
-    @app.get("/")
-    def read_greeting(greeting: Annotated[str, Depends(get_greeting)]) -> str:
-        return greeting
-
-    app.dependency_overrides[get_greeting] = lambda: "Overridden"
-    response = TestClient(app).get("/")
-
-    assert response.json() == "Overridden"
-
-
 @pytest.mark.parametrize("turn", ["first", "second"])
 def test_no_row_is_left_for_the_next_test(turn: str, session: Session) -> None:
     assert session.exec(select(User)).all() == []
 
     UserFactory.create(username=turn)
-
-
-def test_factories_commit(session: Session) -> None:
-    user = UserFactory.create()
-
-    assert session.get_one(User, user.id).username == user.username
 
 
 @pytest.mark.parametrize("keyword", ["usernam", "autor", "hashed_pasword"])

@@ -43,25 +43,6 @@ urls_to_fill = [operation.split()[1] for operation in OPERATIONS if "{" in opera
 ]
 
 
-@pytest.fixture
-def users(admin: User) -> list[User]:
-    return [admin, *UserFactory.create_batch(7)]
-
-
-@given(limit=st.integers(1, 9))
-def test_all_pages_together_have_each_user_once(
-    limit: int, users: list[User], admin_client: TestClient
-) -> None:
-    ids = []
-    url = f"/admin/users?limit={limit}"
-    while url:
-        response = admin_client.get(url)
-        ids += [user["id"] for user in response.json()]
-        url = response.links.get("next", {}).get("url", "")
-
-    assert ids == [user.id for user in users]
-
-
 @given(
     password=st.text(characters, min_size=8, max_size=128).filter(
         lambda password: not is_weak(password, "")
