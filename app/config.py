@@ -44,18 +44,18 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         str_strip_whitespace=True,
-        validate_default=False,
     )
 
     # `fastapi dev` sets this to "development". It comes first: `default_secret_key` reads it.
     fastapi_env: Literal["development", "production"] = "production"
-    secret_key: SecretBytes = Field(default_factory=default_secret_key, validate_default=True)
+    secret_key: SecretBytes = Field(default_factory=default_secret_key)
     # Left out of `repr`, as these URLs can hold a password.
     database_url: str = Field(default="sqlite:///app.db", repr=False)
     rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    cors_origins: Annotated[list[str], NoDecode] = []  # `NoDecode`: it isn't JSON.
+    # `NoDecode`: it isn't JSON.
+    cors_origins: Annotated[list[str], NoDecode] = Field(default=[], validate_default=False)
 
     @field_validator("secret_key")
     @classmethod
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def check_database_url(cls, value: str) -> str:
-        """Refuse what the driver would silently ignore, or answer with a traceback."""
+        """Refuse what the driver would ignore or misread, or would answer with a traceback."""
         if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+", value):  # A file, without options.
             return value
         value = re.sub("^postgres(ql)?:", "postgresql+psycopg:", value)

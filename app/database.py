@@ -9,7 +9,7 @@ from alembic.config import Config
 from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection
-from sqlmodel import Session, SQLModel, false, update
+from sqlmodel import Session
 
 from app.config import settings
 
@@ -38,10 +38,9 @@ async def get_session() -> AsyncIterator[Session]:
             session.close()
 
 
-# With `max_concurrency`, a request only starts if the pool has a connection for it. Without it,
-# requests that wait for a connection could occupy all threads. Those that have a connection would
-# then find no thread to finish in, and the app would hang forever. `scope="function"` gives the
-# connection back before the response is sent. A WebSocket keeps it for as long as it is open.
+# With `max_concurrency`, a request waits for a free connection before it takes a thread. Otherwise,
+# waiting requests could fill all threads, and those with a connection could never finish.
+# `scope="function"` gives the connection back before the response is sent.
 SessionDep = Annotated[Session, Depends(get_session, scope="function", max_concurrency=POOL_SIZE)]
 
 
@@ -63,9 +62,8 @@ def check_writable(session: Session) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql("PRAGMA user_version = 1")
     else:
-        # An UPDATE that matches no row. Any table will do but `users`, which `lock_users` locks.
-        table = SQLModel.metadata.sorted_tables[-1]
-        connection.execute(update(table).where(false()).values(id=table.c.id))
+        # There is no such table, but a server that can't write refuses to drop it all the same.
+        connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.nothing")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What endpoints need, by aliases such as EditablePost: users, posts, permissions and pages.
+"""The dependencies of endpoints, with an alias for each, such as EditablePost.
 
 FastAPI runs `def` functions in a thread. Those that wait for nothing don't need one, so they are
 `async def`, which is faster.
@@ -87,16 +87,16 @@ def refuse_if_last_admin(user: User, session: Session) -> None:
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Hold one of the HASHING_SLOTS. `max_concurrency`, below, waits until one is free."""
+    """Hold one of the HASHING_SLOTS during the `yield`. `max_concurrency`, below, counts them."""
     if await request.is_disconnected():
         # Don't hash for a client that gave up while it waited: that would only delay others.
         raise HTTPException(499, "The client closed the connection")  # For the access log.
     yield
 
 
-# Hashing a password keeps a core busy for about 25 ms, so only 2 are hashed at once. An endpoint
-# that hashes has `dependencies=[HashingSlot]`: FastAPI runs these first, so requests that wait for
-# a slot don't hold a database connection.
+# Hashing a password keeps a core busy for about 25 ms, so a process only hashes 2 at once. An
+# endpoint that hashes has `dependencies=[HashingSlot]`: FastAPI runs these first, so requests that
+# wait for a slot don't hold a database connection.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
@@ -109,7 +109,7 @@ class Page(SQLModel):
     """
 
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
-    # At most the greatest integer that JavaScript, and so Swagger UI, can represent.
+    # JavaScript, and so Swagger UI, rounds integers that are greater than this.
     after: int = Field(
         default=None, ge=0, le=2**53 - 1, description="The last id of the page before."
     )

@@ -1,4 +1,4 @@
-"""Swagger UI from our own server, and what FastAPI can't find out about responses by itself."""
+"""Swagger UI from our own server, and the errors and headers that FastAPI can't know of."""
 
 from typing import Any
 

@@ -97,7 +97,7 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
 
 
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    """Say where and why, but never repeat what was sent: it may be a password."""
+    """Say where and why, but never repeat a value that was sent: it may be a password."""
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
     for reason in reasons:
         if reason["type"] == "value_error":

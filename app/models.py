@@ -1,8 +1,8 @@
 """The tables, and the models of request and response bodies.
 
-Each resource has Create and Update (what clients send, with the rules for it), Base and Public
-(what they receive) and, last, the table. UserCreate and UserUpdate have no `is_admin`, so users
-can't give themselves admin rights.
+Each resource has a Base (what Public and the table share), Create and Update (what clients send,
+with the rules for it), Public (what they receive) and, last, the table. UserCreate and UserUpdate
+have no `is_admin`, so users can't give themselves admin rights.
 """
 
 import secrets
@@ -26,22 +26,23 @@ def new_token_version() -> int:
 
 
 def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstraints:
-    """Return rules that OpenAPI can show, unlike a function that checks the text."""
+    """Limit a text. OpenAPI shows these rules, so clients know them."""
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
 
 CONTROLS = r"\x00-\x1f\x7f-\x9f"  # The control characters of ISO/IEC 6429, for use in [^...].
+LINE = f"[^{CONTROLS}]*"
+LINES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # With line breaks and tabs.
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
-# The length counts last, because an address can grow when it is changed to lower case.
+# Check the length last: in lower case, an address can be longer.
 Email = Annotated[EmailStr, AfterValidator(str.lower), Field(max_length=120)]
-Password = Annotated[str, text_rules(1, 128, rf"^[^{CONTROLS}]*$")]
-NewPassword = Annotated[str, text_rules(8, 128, rf"^[^{CONTROLS}]*$")]
-# White space around titles and contents is stripped, and the rest must not be empty.
-TITLE = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
-ANY_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # Line breaks and tabs are allowed, too.
-CONTENT = rf"^{ANY_TEXT}[^\s{CONTROLS}]{ANY_TEXT}$"
-Title = Annotated[str, text_rules(1, 100, TITLE), AfterValidator(str.strip)]
+Password = Annotated[str, text_rules(1, 128, f"^{LINE}$")]
+NewPassword = Annotated[str, text_rules(8, 128, f"^{LINE}$")]
+# White space around a text is stripped, so one character has to be something else.
+NOT_BLANK = rf"[^\s{CONTROLS}]"
+CONTENT = f"^{LINES}{NOT_BLANK}{LINES}$"
+Title = Annotated[str, text_rules(1, 100, f"^{LINE}{NOT_BLANK}{LINE}$"), AfterValidator(str.strip)]
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 
 
@@ -59,11 +60,11 @@ class RequestBody(SQLModel):
 
 
 class TableBase(SQLModel):
-    # Without this, SQLite gives the id of a deleted row to a new one, and old links find that.
+    # Without this, SQLite gives the id of a deleted row to a new one, so old links would find that.
     __table_args__ = {"sqlite_autoincrement": True}
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}
-    # The id is only None until the row is saved, so the type leaves that out.
+    # It is only None until the row is saved, so the type is `int` and not `int | None`.
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)
 
 

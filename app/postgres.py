@@ -14,7 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 # connect again. That takes 2 + 0.5 + 2 seconds, plus 2 for each further silent host of the URL.
 STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
-CONNECT_SECONDS = 2  # libpq allows no less.
+CONNECT_SECONDS = 2  # psycopg allows no less.
 
 # What the app relies on, where the server, the database or the role can have other defaults. libpq
 # reads these variables for each connection, unless the URL says otherwise.

@@ -1,7 +1,6 @@
 """Passwords and tokens, without HTTP and without the database."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 
 import jwt
@@ -14,6 +13,8 @@ from app.models import Id
 
 # argon2id with the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+# Verified if there is no such user, so that this takes as long. No password can have a NUL.
+UNKNOWN_USER_HASH = hasher.hash("\0")
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:
 # https://github.com/django/django/blob/main/django/contrib/auth/common-passwords.txt.gz
@@ -35,12 +36,6 @@ def verify_password(password: str, hashed_password: str) -> bool:
         return hasher.verify(hashed_password, password)
     except (VerificationError, ValueError):  # A ValueError if it isn't a hash of Argon2.
         return False
-
-
-@cache
-def unknown_user_hash() -> str:
-    """Return a hash to verify if there is no such user, so that this takes the same time."""
-    return hash_password("\0")  # A password can't have this character.
 
 
 class Claims(BaseModel):

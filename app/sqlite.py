@@ -5,13 +5,16 @@ from contextlib import suppress
 
 from sqlalchemy import Engine, NullPool, create_engine, event
 
-LOCK_MILLISECONDS = 4_000  # How long a request waits for a lock.
+LOCK_SECONDS = 4  # How long a request waits for a lock.
 MIGRATION_LOCK_SECONDS = 3600
 
 
 def build_engine(url: str, pool_size: int) -> Engine:
     """Make an engine for requests. It connects when it is first used."""
-    engine = create_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
+    timeout = {"timeout": LOCK_SECONDS}
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=0, connect_args=timeout, hide_parameters=True
+    )
     event.listen(engine, "connect", set_up_connection)
     return engine
 
@@ -24,7 +27,6 @@ def build_migration_engine(url: str) -> Engine:
 
 
 def set_up_connection(connection: sqlite3.Connection, _: object) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
     # What was committed survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")

@@ -23,7 +23,7 @@ BY_NAME_AND_ADDRESS = RateLimitItemPerMinute(10)
 BY_ADDRESS = RateLimitItemPerMinute(100)
 BY_USER = RateLimitItemPerMinute(10)
 
-# A limit, and whose failures it counts, such as "192.0.2.1/alice".
+# A limit, and for whom it counts failures, such as "192.0.2.1/alice".
 Key = tuple[RateLimitItemPerMinute, str]
 
 
@@ -71,7 +71,7 @@ def check(keys: list[Key], request: Request) -> None:
 
 
 def count_failure(keys: list[Key], request: Request, user: User | None) -> None:
-    # Don't log the name: people type their password there by mistake.
+    # Don't log the username: it may be a password that was typed into the wrong field.
     address, user_id = client_address(request), user.id if user else None
     logger.warning("Refused %s from %s for user %s", request.url.path, address, user_id)
     with suppress(StorageError):  # `check` has logged it.

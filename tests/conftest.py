@@ -52,6 +52,7 @@ def real_hasher() -> PasswordHasher:
 def hash_cheaply(real_hasher: PasswordHasher) -> None:
     """Hash cheaply in all tests, as a real hash takes longer than a test."""
     security.hasher = PasswordHasher.from_parameters(CHEAPEST)
+    security.UNKNOWN_USER_HASH = security.hasher.hash("\0")
 
 
 @pytest.fixture(autouse=True)

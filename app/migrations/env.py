@@ -27,7 +27,7 @@ with migration_transaction() as connection:
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,
-        user_module_prefix="sqlmodel.",  # mypy wants `sqlmodel.AutoString`.
+        user_module_prefix="sqlmodel.",  # mypy refuses the longer path.
         on_version_apply=log_migration,
     )
     context.run_migrations()

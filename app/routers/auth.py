@@ -48,7 +48,7 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
     hashed_password = security.hash_password(user_in.password)
     user = User.model_validate(user_in, update={"hashed_password": hashed_password})
     if settings.first_user_is_admin and not has_users(session):
-        # Several users may be the first at the same time: lock, and look again.
+        # Two requests may both see no users: lock, and look again.
         lock_users(session)
         user.is_admin = not has_users(session)
     session.add(user)
@@ -72,7 +72,7 @@ def log_in(
     throttle.check(keys, request)
     user = session.exec(select(User).where(User.username_equals(form.username))).one_or_none()
     # Verify even if there is no such user, so that the response time gives nothing away.
-    hashed_password = user.hashed_password if user else security.unknown_user_hash()
+    hashed_password = user.hashed_password if user else security.UNKNOWN_USER_HASH
     if not security.verify_password(form.password, hashed_password) or user is None:
         throttle.count_failure(keys, request, user)
         raise IncorrectLogin
