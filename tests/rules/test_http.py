@@ -17,7 +17,7 @@ def test_service_greets_and_is_healthy(client: TestClient, path: str, body: dict
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/docs", "/docs/swagger-ui.css", "/users/me", "/admin/users?limit=1", "/no"]
+    "path", ["/", "/docs/swagger-ui.css", "/admin/users?limit=1", "/auth/token", "/nowhere"]
 )
 def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path: str) -> None:
     UserFactory.create_batch(2)
@@ -31,41 +31,37 @@ def test_head_has_the_headers_of_get_and_no_body(admin_client: TestClient, path:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/users/me"), ("GET", "/auth/token"), ("HEAD", "/auth/token")]
+    ("method", "path", "status", "detail"),
+    [
+        ("PUT", "/users/me", 405, "Method Not Allowed"),
+        ("POST", "/nowhere", 404, "Not Found"),
+        ("POST", "/auth/token/", 404, "Not Found"),
+    ],
 )
-def test_wrong_method_is_refused(client: TestClient, method: str, path: str) -> None:
-    response = client.request(method, path)
+def test_unknown_path_or_method_is_refused_and_never_redirected(
+    client: TestClient, method: str, path: str, status: int, detail: str
+) -> None:
+    response = client.request(method, path, follow_redirects=False)
 
-    assert response.status_code == 405
-
-
-@pytest.mark.parametrize("path", ["/nowhere", "/auth/token/", "/users/me/"])
-def test_unknown_path_is_not_found_and_never_redirected(client: TestClient, path: str) -> None:
-    response = client.post(path, follow_redirects=False)
-
-    assert response.status_code == 404
-    assert response.json() == {"detail": "Not Found"}
+    assert response.status_code == status
+    assert response.json() == {"detail": detail}
 
 
-@pytest.mark.parametrize("path", ["/", "/users/me", "/nowhere", "/docs", "/docs/swagger-ui.css"])
-def test_browsers_are_told_not_to_guess_the_media_type(client: TestClient, path: str) -> None:
-    response = client.get(path)
-
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
-@pytest.mark.parametrize("path", ["/users/me", "/", "/admin/users", "/nowhere"])
-def test_response_to_a_request_with_a_token_is_not_cached(
+@pytest.mark.parametrize("path", ["/", "/admin/users", "/nowhere", "/docs", "/docs/swagger-ui.css"])
+def test_response_to_a_request_with_a_token_has_protective_headers(
     user_client: TestClient, path: str
 ) -> None:
     response = user_client.get(path)
 
+    # Browsers must not guess the media type, and caches must not store the response.
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_response_to_a_request_without_a_token_can_be_cached(client: TestClient) -> None:
     response = client.get("/")
 
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "Cache-Control" not in response.headers
 
 

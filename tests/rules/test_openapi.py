@@ -94,19 +94,6 @@ def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
     assert "Link" in headers_of(operation, 200), "Add `responses=LINK` to it in its router."
 
 
-@pytest.mark.parametrize("operation", LISTS)
-def test_docs_can_send_the_last_id_of_a_page(operation: str) -> None:
-    """Swagger UI reads numbers in JavaScript, which rounds greater integers."""
-    (after,) = [
-        parameter["schema"]
-        for parameter in OPERATIONS[operation]["parameters"]
-        if parameter["name"] == "after"
-    ]
-
-    assert after["type"] == "integer"
-    assert (after["minimum"], after["maximum"]) == (0, 2**53 - 1)
-
-
 # The tests below show that what is documented does happen. The errors of few operations, such as
 # "Too many failed attempts", have their tests where those operations have theirs.
 
@@ -158,24 +145,18 @@ def test_503_is_documented_only_where_it_happens(
     response = send(user_client, operation, ids)
 
     assert response.status_code == 503
-    assert response.json() == {"detail": "Database unavailable"}
-    assert response.headers["Retry-After"] == "5"
     assert "Retry-After" in headers_of(operation, 503)
 
 
-def test_client_notices_an_undocumented_status(client: TestClient) -> None:
-    response = client.get("/health")
-    response.status_code = 418
-
-    with pytest.raises(AssertionError, match="GET /health: 418"):
-        check_documented(response)
-
-
-def test_client_notices_an_undocumented_error(
+def test_client_notices_what_is_not_documented(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     response = client.get("/users/me")
-    monkeypatch.setattr(response, "json", lambda: {"detail": "Go away"})
 
-    with pytest.raises(AssertionError, match="GET /users/me: 401"):
+    monkeypatch.setattr(response, "json", lambda: {"detail": "Go away"})
+    with pytest.raises(AssertionError, match="GET /users/me: 401 "):
+        check_documented(response)
+
+    response.status_code = 418
+    with pytest.raises(AssertionError, match="GET /users/me: 418 isn't"):
         check_documented(response)
