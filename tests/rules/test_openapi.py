@@ -30,12 +30,6 @@ def operations_that_document(status: int, detail: str) -> list[str]:
     ]
 
 
-def headers_of(operation: str, status: int) -> dict[str, Any]:
-    """Return the documented headers of a response."""
-    headers: dict[str, Any] = OPERATIONS[operation]["responses"][str(status)].get("headers", {})
-    return headers
-
-
 def response_models() -> list[str]:
     """List the models of all responses but errors."""
     contents = [
@@ -91,7 +85,9 @@ def test_example_of_a_response_is_a_whole_response(name: str) -> None:
 
 @pytest.mark.parametrize("operation", LISTS)
 def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
-    assert "Link" in headers_of(operation, 200), "Add `responses=LINK` to it in its router."
+    response = OPERATIONS[operation]["responses"]["200"]
+
+    assert "Link" in response.get("headers", {}), "Add `responses=LINK` to it in its router."
 
 
 # The tests below show that what is documented does happen. The errors of few operations, such as
@@ -110,7 +106,6 @@ def test_401_is_documented_only_where_it_happens(
 
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert "WWW-Authenticate" in headers_of(operation, 401)
 
 
 @pytest.mark.parametrize("operation", operations_that_document(403, "Admin access required"))
@@ -145,7 +140,6 @@ def test_503_is_documented_only_where_it_happens(
     response = send(user_client, operation, ids)
 
     assert response.status_code == 503
-    assert "Retry-After" in headers_of(operation, 503)
 
 
 def test_client_notices_what_is_not_documented(
