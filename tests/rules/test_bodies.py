@@ -33,9 +33,7 @@ def test_body_may_be_as_long_as_the_limit(
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_384, 200), (16_385, 413)])
-def test_login_form_has_the_same_limit(
-    client: TestClient, user: User, size: int, status: int
-) -> None:
+def test_login_form_has_a_limit(client: TestClient, user: User, size: int, status: int) -> None:
     form = f"username=user&password={PASSWORD}&ignored="
 
     response = client.post("/auth/token", content=form.ljust(size, "x"), headers=FORM)
@@ -100,9 +98,7 @@ def test_body_of_another_media_type_is_refused(user_client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("charset", "status"), [("utf-8", 401), ("utf-7", 422), ("undefined", 400)]
 )
-def test_password_is_checked_after_the_charset_is_decoded(
-    client: TestClient, charset: str, status: int
-) -> None:
+def test_password_is_checked_after_decoding(client: TestClient, charset: str, status: int) -> None:
     """The client chooses the charset. In UTF-7, this password is a NUL."""
     form = {"username": (None, "user"), "password": (None, "+AAA-")}
     headers = {"Content-Type": f"multipart/form-data; boundary=part; charset={charset}"}

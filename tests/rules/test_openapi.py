@@ -90,8 +90,8 @@ def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
     assert "Link" in response.get("headers", {}), "Add `responses=LINK` to it in its router."
 
 
-# The tests below show that what is documented does happen. The errors of few operations, such as
-# "Too many failed attempts", have their tests where those operations have theirs.
+# The tests below show that what is documented does happen. A 404 has its test with the ids in
+# test_validation.py, and an error of few operations, such as a 429, with those operations.
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,6 @@ def test_403_is_documented_only_where_it_happens(
 
     assert response.status_code == 403
     assert response.json() == {"detail": "Admin access required"}
-
-
-@pytest.mark.parametrize("operation", operations_that_document(404, "not found"))
-def test_404_is_documented_only_where_it_happens(operation: str, admin_client: TestClient) -> None:
-    names = re.findall(r"{(\w+)}", operation)
-
-    response = send(admin_client, operation, dict.fromkeys(names, 2**40))
-
-    assert response.status_code == 404
 
 
 @pytest.mark.parametrize("operation", operations_that_document(503, "Database unavailable"))

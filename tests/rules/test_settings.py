@@ -31,6 +31,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     assert ending.value.code == STARTUP_FAILURE == 3
     heading, reason, end = capsys.readouterr().err.split("\n")
     assert (heading, end) == ("Cannot start with these settings:", "")
+    assert "hunter2" not in reason  # It is a part of the values in these tests.
     return reason
 
 
@@ -40,14 +41,12 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
         ("FASTAPI_ENV", "hunter2", "Input should be 'development' or 'production'"),
         ("SECRET_KEY", "hunter2 hunter2 hunter2 hunter2", "needs at least 32 bytes; make one with"),
         ("DATABASE_URL", "hunter2", "must be sqlite:///FILE or postgresql://"),
-        ("DATABASE_URL", "mysql://root:hunter2@one/test", "must be sqlite:///FILE or"),
         ("DATABASE_URL", "sqlite:///", "must be sqlite:///FILE or"),
         ("DATABASE_URL", "sqlite://hunter2/test.db", "must be sqlite:///FILE or"),
         ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///FILE or"),
         ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2", "must be sqlite:///FILE or"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "Input should be greater than or equal to 1"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601", "Input should be less than or equal to 525600"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "hunter2", "Input should be a valid integer"),
         ("FIRST_USER_IS_ADMIN", "hunter2", "Input should be a valid boolean"),
         ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2", "URL scheme should be 'redis' or"),
         ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2", "Input should be a valid URL"),
@@ -69,10 +68,7 @@ def test_wrong_setting_is_named_but_not_shown(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    message = refusal(capsys)
-
-    assert message.startswith(f"  {name} {reason}")
-    assert "hunter2" not in message
+    assert refusal(capsys).startswith(f"  {name} {reason}")
 
 
 @pytest.mark.parametrize(
@@ -93,10 +89,7 @@ def test_wrong_postgresql_url_is_not_shown(
     pytest.importorskip("psycopg", reason="needs the extra postgres")
     monkeypatch.setenv("DATABASE_URL", value)
 
-    message = refusal(capsys)
-
-    assert message.startswith(f"  DATABASE_URL {reason}")
-    assert "hunter2" not in message
+    assert refusal(capsys).startswith(f"  DATABASE_URL {reason}")
 
 
 def test_missing_postgres_driver_is_named(
@@ -146,7 +139,7 @@ def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CORS_ORIGINS", "https://a.example.com:80", ["https://a.example.com:80"]),
     ],
 )
-def test_setting_is_read(
+def test_value_is_read(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
 ) -> None:
     monkeypatch.setenv(name, text)
@@ -205,12 +198,11 @@ def test_development_key_is_kept_in_a_file(
 ) -> None:
     monkeypatch.setenv("FASTAPI_ENV", "development")
 
-    first = load_settings().secret_key.get_secret_value()
-    second = load_settings().secret_key.get_secret_value()
+    keys = [load_settings().secret_key.get_secret_value() for _ in range(2)]
 
     file = directory / ".secret_key"
-    assert first == second == file.read_bytes()
-    assert len(first) >= 32
+    assert keys == [file.read_bytes()] * 2
+    assert len(keys[0]) >= 32
     if os.name == "posix":  # Windows has no such rights.
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
