@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-import httpx
-import httpx2
+import httpx  # The tests of real servers use it.
+import httpx2  # TestClient uses it.
 from fastapi.testclient import TestClient
 
 from app.main import app

@@ -2,6 +2,7 @@
 
 import json
 import re
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from app.database import get_session
 from app.main import app
 from app.models import User
 from tests.client import check_documented
-from tests.operations import DOCUMENT, LISTS, OPERATIONS, make_rows, send
-from tests.tools.openapi import SNAPSHOT
+from tests.operations import LISTS, OPERATIONS, make_rows, send
+from tests.tools.openapi import SNAPSHOT, write_document
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -49,9 +50,12 @@ def suggest_row(operation: str) -> str:
 
 
 def test_document_is_the_same_as_the_snapshot() -> None:
-    snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    snapshot, document = SNAPSHOT.read_text(encoding="utf-8"), write_document()
 
-    assert snapshot == DOCUMENT, "If you meant to change it: uv run python -m tests.tools.openapi"
+    changes = unified_diff(snapshot.splitlines(), document.splitlines(), n=5, lineterm="")
+    assert snapshot == document, (
+        "If you meant to change it: uv run python -m tests.tools.openapi\n" + "\n".join(changes)
+    )
 
 
 def test_readme_names_every_operation() -> None:
@@ -61,7 +65,7 @@ def test_readme_names_every_operation() -> None:
     rows = re.findall(r"((?:[A-Z]+ )+)(/[^\s,|]*)", table.replace("`", ""))
     named = {f"{method} {path}" for methods, path in rows for method in methods.split()}
 
-    missing = [suggest_row(name) for name in OPERATIONS.keys() - named]
+    missing = [suggest_row(name) for name in OPERATIONS if name not in named]
     gone = named - OPERATIONS.keys()
     assert not missing, "Add to the table in README.md:\n" + "\n".join(missing)
     assert not gone, f"Remove from the table in README.md: {gone}"
@@ -88,6 +92,22 @@ def test_list_documents_the_link_to_its_next_page(operation: str) -> None:
     response = OPERATIONS[operation]["responses"]["200"]
 
     assert "Link" in response.get("headers", {}), "Add `responses=LINK` to it in its router."
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        name
+        for name in operations_that_document(401, "Could not validate credentials")
+        if not name.startswith("GET ")
+    ],
+)
+def test_change_documents_that_it_may_conflict_with_another(operation: str) -> None:
+    conflicts = operations_that_document(409, "Conflicts with the current data")
+
+    assert operation in conflicts, (
+        "Add `Conflict` to its `document(...)`, as its rows may be deleted at the same moment."
+    )
 
 
 # The tests below show that what is documented does happen. A 404 has its test with the ids in

@@ -22,8 +22,25 @@ def test_foreign_keys_have_an_index() -> None:
     ]
 
     assert not missing, (
-        f"Add `index=True` to the Field of {' and '.join(missing)} in app/models.py, and run:"
-        ' uv run alembic revision --autogenerate -m "Add an index"'
+        f"Add `index=True` to the Field of {' and '.join(missing)} in app/models.py, or an Index"
+        " that begins with it: a unique one, if there may be only one such row. Then write the"
+        " migration: uv run alembic upgrade head"
+        ' && uv run alembic revision --autogenerate -m "Add an index"'
+    )
+
+
+def test_foreign_keys_say_what_happens_when_their_row_is_deleted() -> None:
+    """By default, the database refuses to delete it, so nobody could delete their account."""
+    missing = [
+        str(key.parent)
+        for table in SQLModel.metadata.sorted_tables
+        for key in table.foreign_keys
+        if key.ondelete is None
+    ]
+
+    assert not missing, (
+        f'Add `ondelete="CASCADE"` to the Field of {" and ".join(missing)} in app/models.py, and to'
+        " its migration"
     )
 
 

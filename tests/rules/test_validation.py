@@ -22,7 +22,8 @@ NOT_A_LINE = [*NOT_TEXT, "", "horse\tstaple", "horse\rstaple", "horse\nstaple", 
 VALID: dict[str, list[Any]] = {
     "username": ["a", "a" * 50, "A.b_c-9"],
     "email": [
-        "alice+news@bücher.example.com",
+        "alice.smith+news@my-shop.example.com",
+        "alice@bücher.example.com",
         f"{'a' * 64}@{'b' * 43}.example.com",
         f"{'İ' * 54}@example.com",  # In lower case, each İ becomes two characters.
     ],

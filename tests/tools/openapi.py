@@ -7,6 +7,11 @@ from app.main import app
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
+
+def write_document() -> str:
+    return json.dumps(app.openapi(), indent=2) + "\n"
+
+
 if __name__ == "__main__":
-    SNAPSHOT.write_text(json.dumps(app.openapi(), indent=2) + "\n", encoding="utf-8")
+    SNAPSHOT.write_text(write_document(), encoding="utf-8")
     print(f"Wrote {SNAPSHOT}")
