@@ -27,7 +27,7 @@ needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DA
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Override the shared fixture: the real `get_session`, and only a moment to wait for locks."""
-    monkeypatch.setattr(sqlite, "LOCK_MILLISECONDS", 100)
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0.1)
     if TEST_DATABASE_URL:
         monkeypatch.setattr("app.postgres.STATEMENT_SECONDS", 0.1)
     directory = tmp_path / "data"
