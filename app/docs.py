@@ -21,7 +21,7 @@ def header(example: str) -> dict[str, Any]:
 
 
 LINK: Responses = {200: {"headers": {"Link": header('</path?after=7>; rel="next"')}}}
-LOCATION: Responses = {201: {"headers": {"Location": header("/posts/7")}}}
+LOCATION: Responses = {201: {"headers": {"Location": header("/path/7")}}}
 
 
 def document(*error_classes: type[ApiError]) -> Responses:

@@ -79,7 +79,7 @@ add_docs(app)
 @app.get("/", tags=["service"])
 async def read_root() -> Greeting:
     """Return a greeting."""
-    return Greeting(message="FastAPI testing example")
+    return Greeting(message=app.title)
 
 
 @app.get("/health", tags=["service"], responses=document(errors.DatabaseUnavailable))

@@ -14,6 +14,7 @@ from app.security import create_token
 PATHS: dict[str, dict[str, Any]] = app.openapi()["paths"]
 # FastAPI's own errors: a body that can't be parsed, a wrong method, and a body that is too large.
 NOT_DOCUMENTED = {400, 405, 413}
+HEADERS = ["Link", "Location", "Retry-After", "WWW-Authenticate"]
 
 
 def find_operation(method: str, path: str) -> dict[str, Any] | None:
@@ -35,9 +36,14 @@ def check_documented(response: httpx.Response | httpx2.Response) -> None:
     assert str(response.status_code) in operation["responses"], (
         f"{where} isn't documented. Add its error to `document(...)` in the router."
     )
+    documented = operation["responses"][str(response.status_code)]
+    for name in HEADERS:
+        assert name not in response.headers or name in documented.get("headers", {}), (
+            f"{where} has a {name}, which isn't documented. Add LINK or LOCATION of app/docs.py to"
+            " `responses=` in the router."
+        )
     if response.is_error and response.status_code != 422:  # FastAPI has many texts for a 422.
-        content = operation["responses"][str(response.status_code)]["content"]
-        texts = content["application/json"]["examples"]
+        texts = documented["content"]["application/json"]["examples"]
         assert response.json()["detail"] in texts, (
             f"{where} {response.text} isn't documented. Add its error to `document(...)`."
         )

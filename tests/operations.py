@@ -23,7 +23,7 @@ def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
     """Make the rows that an operation needs, and return the ids for its path.
 
     `owner` owns the rows, and `actor` will send the request. If your operation needs other rows,
-    make them here.
+    make them here: for `actor` where users only see their own.
     """
     ids = {"user_id": owner.id}
     if "{post_id}" in operation:

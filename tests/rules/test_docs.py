@@ -5,12 +5,14 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import app
+
 
 def test_docs_page_is_ready_and_loads_nothing_from_other_hosts(client: TestClient) -> None:
     response = client.get("/docs")
 
     assert response.status_code == 200
-    assert "<title>FastAPI testing example</title>" in response.text
+    assert f"<title>{app.title}</title>" in response.text
     assert '"openapi.json"' in response.text or "'openapi.json'" in response.text
     assert '"tryItOutEnabled": true' in response.text
     assert '"defaultModelsExpandDepth": 0' in response.text

@@ -3,6 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import app
 from tests.factories import UserFactory
 
 
@@ -10,7 +11,7 @@ def test_service_greets_and_is_healthy(client: TestClient) -> None:
     greeting = client.get("/")
     health = client.get("/health")
 
-    assert greeting.json() == {"message": "FastAPI testing example"}
+    assert greeting.json() == {"message": app.title}
     assert health.json() == {"status": "ok"}
 
 

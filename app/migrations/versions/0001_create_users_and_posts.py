@@ -47,5 +47,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("posts")
+    # A later migration may have dropped it.
+    op.drop_table("posts", if_exists=True)
     op.drop_table("users")
