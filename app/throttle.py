@@ -64,7 +64,7 @@ def check(keys: list[Key], request: Request) -> None:
             window = limiter.get_window_stats(limit, who)
             if window.remaining == 0:
                 logger.warning("Throttled %s from %s", request.url.path, client_address(request))
-                seconds = max(1, math.ceil(window.reset_time - time.time()))
+                seconds = math.ceil(window.reset_time - time.time())
                 raise TooManyFailures({"Retry-After": str(seconds)})
     except StorageError as error:
         logger.error("Failed logins are not limited: %r", error)

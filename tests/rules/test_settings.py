@@ -46,6 +46,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
         ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///FILE or"),
         ("DATABASE_URL", "sqlite:///test.db?timeout=hunter2", "must be sqlite:///FILE or"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "Input should be greater than or equal to 1"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "1.5", "Input should be a valid integer"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "525601", "Input should be less than or equal to 525600"),
         ("FIRST_USER_IS_ADMIN", "hunter2", "Input should be a valid boolean"),
         ("RATE_LIMIT_STORAGE_URI", "memcached://hunter2", "URL scheme should be 'redis' or"),
