@@ -3,22 +3,15 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from signal import SIGSTOP
 from threading import Event
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.postgres.clusters import (
-    Cluster,
-    author_of_posts,
-    needs_postgres_server,
-    new_cluster,
-    new_standby,
-)
+from tests.postgres.clusters import Cluster, author_of_posts, new_cluster
 from tests.system.server import wait_until
-
-pytestmark = needs_postgres_server
 
 
 @pytest.fixture
@@ -29,7 +22,7 @@ def primary() -> Iterator[Cluster]:
 
 @pytest.fixture
 def standby(primary: Cluster) -> Iterator[Cluster]:
-    with new_standby(primary) as standby:
+    with new_cluster(primary) as standby:
         # From now on, the primary only confirms a commit when the standby has it, too.
         primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.execute("SELECT pg_reload_conf()")
@@ -93,7 +86,8 @@ def test_writing_goes_on_after_the_primary_goes_silent(
     author: httpx.Client, primary: Cluster, standby: Cluster
 ) -> None:
     with writing_goes_on(author, standby):
-        primary.freeze()
+        # The kernel still accepts connections and acknowledges packets.
+        primary.send_signal(SIGSTOP)
         health = author.get("/health")
         standby.promote()
 

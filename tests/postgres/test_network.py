@@ -8,21 +8,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import PIPE, Popen
+from typing import Any
 
 import pytest
 
-from tests.postgres.clusters import PROGRAMS, author_of_posts, needs_postgres_server, new_cluster
+from tests.postgres.clusters import PROGRAMS, author_of_posts, new_cluster
 from tests.system.server import send_at_once
 
-pytestmark = [
-    needs_postgres_server,
-    pytest.mark.skipif(
-        os.environ.get("TEST_IPTABLES") != "1",
-        reason="needs TEST_IPTABLES=1, iptables, and root with NET_ADMIN",
-    ),
-]
-
-POST = {"title": "Hello", "content": "My first post."}
+pytestmark = pytest.mark.skipif(
+    os.environ.get("TEST_IPTABLES") != "1",
+    reason="needs TEST_IPTABLES=1, iptables, and root with NET_ADMIN",
+)
 
 
 @contextmanager
@@ -48,18 +44,14 @@ def dropping_packets(port: int) -> Iterator[None]:
 
 
 def test_requests_are_given_up_while_packets_are_dropped() -> None:
+    post = {"title": "Hello", "content": "My first post."}
+    create: dict[str, Any] = {"method": "POST", "url": "/posts", "json": post}
     with new_cluster() as cluster, author_of_posts(cluster.url) as author:
         author.timeout = 5  # The app may take no longer than that.
         with dropping_packets(cluster.port):
             # One finds out that its connection is dead, and the other can't make a new one.
-            reading, writing = send_at_once(
-                [author],
-                [
-                    {"method": "GET", "url": "/posts"},
-                    {"method": "POST", "url": "/posts", "json": POST},
-                ],
-            )
-        after = author.post("/posts", json=POST)
+            reading, writing = send_at_once([author], [{"method": "GET", "url": "/posts"}, create])
+        after = author.request(**create)
         posts = author.get("/posts")
 
     assert [reading.status_code, writing.status_code] == [503, 503]

@@ -1,7 +1,9 @@
 """The app behind PgBouncer in transaction pooling, where clients share the server's connections."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import Popen
 
 import httpx
 import pytest
@@ -10,18 +12,22 @@ from sqlalchemy import NullPool, create_engine
 from tests.databases import used_by_app_and_factories
 from tests.factories import UserFactory
 from tests.postgres.clusters import (
+    ENVIRONMENT,
+    OWNER,
     PLAIN,
+    PROGRAMS,
     Cluster,
     author_of_posts,
-    needs_pgbouncer,
-    needs_postgres_server,
+    find_free_port,
     new_cluster,
-    running_pgbouncer,
+    new_directory,
+    psycopg,
 )
-from tests.system.server import bearer, send_at_once, wait_until
+from tests.system.server import bearer, is_listening, send_at_once, wait_until
 
-psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
-pytestmark = [needs_postgres_server, needs_pgbouncer]
+pytestmark = pytest.mark.skipif(
+    not shutil.which("pgbouncer", path=PROGRAMS), reason="needs PgBouncer"
+)
 
 # Other defaults than PostgreSQL's, which must make no difference to the app.
 DEFAULTS = {
@@ -42,8 +48,29 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def author(cluster: Cluster) -> Iterator[httpx.Client]:
-    with running_pgbouncer(cluster, pool_size=5) as url, author_of_posts(url) as author:
-        yield author
+    """Serve the app behind a PgBouncer, which shares a few connections among all transactions."""
+    port = find_free_port()
+    settings = f"""
+        [databases]
+        postgres = host=127.0.0.1 port={cluster.port} user=postgres
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = any
+        pool_mode = transaction
+        default_pool_size = 5
+    """
+    with new_directory() as directory:
+        config = directory / "pgbouncer.ini"
+        config.write_text(settings, encoding="utf-8")
+        with Popen(["pgbouncer", "--quiet", config], user=OWNER, env=ENVIRONMENT) as pgbouncer:
+            try:
+                wait_until(lambda: is_listening(port))
+                with author_of_posts(f"postgresql://postgres@127.0.0.1:{port}/postgres") as author:
+                    yield author
+            finally:
+                pgbouncer.kill()
 
 
 def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client) -> None:

@@ -1,7 +1,6 @@
 """The schema is brought up to date at the start, and agrees with the models."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,66 +11,60 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.util import CommandError
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, inspect, make_url, text
+from sqlalchemy import Engine, inspect, text
 from sqlmodel import Session, SQLModel, select
 
 from app import sqlite
-from app.config import settings
 from app.database import migration_transaction, upgrade_database
 from app.make_admin import make_admin
 from app.models import User
-from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
-from tests.factories import PASSWORD, UserFactory, hashed_password
-from tests.system.server import ROOT, run, wait_until
+from tests.databases import (
+    TEST_DATABASE_URL,
+    execute_on_server,
+    needs_postgres,
+    new_database,
+    new_engine,
+)
+from tests.factories import UserFactory, hashed_password
+from tests.system.server import ACCOUNT, ROOT, copy_app, run, wait_until
 
 ALEMBIC = Config(toml_file=ROOT / "pyproject.toml")
 
+# What Python assumes on many systems: files are ASCII here, and in another code page on Windows.
+ASCII_PLATFORM = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
 only_sqlite = pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="only SQLite needs this")
-needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DATABASE_URL")
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with new_database(tmp_path) as url:
-        monkeypatch.setattr(settings, "database_url", url)
-        yield url
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(empty_engine: Engine) -> Engine:
     """Override the shared fixture: an empty database, without tables."""
-    with new_engine(database_url) as engine, used_by_app_and_factories(engine):
-        yield engine
+    return empty_engine
 
 
-def recreate_database(url: str, options: str) -> None:
+def recreate_database(engine: Engine, options: str) -> None:
     """Make a database of PostgreSQL again, with other options."""
-    name = make_url(url).database
-    with new_engine(str(TEST_DATABASE_URL)) as server:
-        connection = server.execution_options(isolation_level="AUTOCOMMIT").connect()
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
-        connection.close()
+    name = engine.url.database
+    execute_on_server(
+        f"DROP DATABASE {name}", f"CREATE DATABASE {name} TEMPLATE template0 {options}"
+    )
 
 
 def read_schema(engine: Engine) -> list[str]:
     """Return the schema in the database's own words, one line for each thing in it."""
-    queries = (
-        [
+    if TEST_DATABASE_URL:
+        queries = [
             "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default"
             " FROM information_schema.columns WHERE table_schema = 'public'",
             "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
             " FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
         ]
-        if TEST_DATABASE_URL
-        else ["SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"]
-    )
+    else:
+        queries = ["SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"]
     with engine.connect() as connection:
         rows = [row for query in queries for row in connection.exec_driver_sql(query)]
-    lines = [" ".join(map(str, row)) for row in rows]
-    if not TEST_DATABASE_URL:
-        lines = [part for line in lines for part in split_table(line)]
+    lines = [line for row in rows for line in split_table(" ".join(map(str, row)))]
     return sorted(line for line in lines if "alembic_version" not in line)
 
 
@@ -97,6 +90,7 @@ def test_migrations_make_the_schema_of_the_models(engine: Engine, tmp_path: Path
     assert read_schema(engine) == expected, (
         'Write the missing migration: uv run alembic revision --autogenerate -m "Say what changed"'
     )
+    command.check(ALEMBIC)  # Alembic finds no difference, either.
 
 
 def test_all_migrations_can_be_undone(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,8 +112,8 @@ def test_database_of_a_later_release_is_refused(engine: Engine) -> None:
 
 
 @only_sqlite
-def test_migration_waits_an_hour_for_another_process(database_url: str) -> None:
-    with sqlite.build_migration_engine(database_url).connect() as connection:
+def test_migration_waits_an_hour_for_another_process(engine: Engine) -> None:
+    with sqlite.build_migration_engine(str(engine.url)).connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 3_600_000
 
 
@@ -166,9 +160,8 @@ def test_migration_and_those_that_wait_for_it_may_take_longer_than_other_stateme
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.postgres.STATEMENT_SECONDS", 0.1)
-    with engine.begin() as connection:
-        for name in ("statement_timeout", "lock_timeout"):
-            connection.execute(text(f"ALTER DATABASE {engine.url.database} SET {name} = 100"))
+    change = f"ALTER DATABASE {engine.url.database} SET"
+    execute_on_server(f"{change} statement_timeout = 100", f"{change} lock_timeout = 100")
     waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
     def migrate() -> None:
@@ -183,17 +176,17 @@ def test_migration_and_those_that_wait_for_it_may_take_longer_than_other_stateme
 
 
 @needs_postgres
-def test_database_that_cannot_store_all_characters_is_refused(database_url: str) -> None:
-    recreate_database(database_url, "ENCODING 'LATIN1' LOCALE 'C'")
+def test_database_that_cannot_store_all_characters_is_refused(engine: Engine) -> None:
+    recreate_database(engine, "ENCODING 'LATIN1' LOCALE 'C'")
 
     with pytest.raises(ValueError, match="has the encoding LATIN1, and needs UTF8"):
         upgrade_database()
 
 
 @pytest.fixture
-def turkish_engine(database_url: str, engine: Engine) -> Engine:
+def turkish_engine(engine: Engine) -> Engine:
     """Make a database where lower('I') isn't 'i', as the release of revision 0001 left it."""
-    recreate_database(database_url, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'")
+    recreate_database(engine, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'")
     command.upgrade(ALEMBIC, "0001")
     return engine
 
@@ -212,7 +205,7 @@ def test_names_are_compared_in_ascii_in_a_turkish_database(
     turkish_engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.make_admin.engine", turkish_engine)
-    account = {"username": "irfan", "email": "irfan@example.com", "password": PASSWORD}
+    account = ACCOUNT | {"username": "irfan"}
     insert_users(turkish_engine, "Irfan", "Ali")
 
     upgrade_database()
@@ -238,12 +231,22 @@ def test_migration_names_users_who_differ_only_in_case_and_changes_nothing(
     assert read_schema(turkish_engine) == before
 
 
-def test_alembic_needs_no_key_and_does_not_warn(database_url: str) -> None:
-    upgrade_database()
+def test_alembic_needs_no_key_and_takes_a_message_in_any_language(tmp_path: Path) -> None:
+    """The name of the file only has its first words, which are ASCII here."""
+    project = copy_app(tmp_path)
+    commands = """
+from alembic.config import main
+main(["upgrade", "head"])
+main(["check"])
+main(["revision", "-m", "A message that is long enough, and an \\xc1ngulo"])
+main(["upgrade", "head"])
+"""
 
     # As with `alembic`, and unlike with `python -m alembic`, Python doesn't look for `app` here.
-    command_line = ("-P", "-m", "alembic", "check")
-    result = run(*command_line, directory=ROOT, PYTHONPATH="", DATABASE_URL=database_url)
+    result = run("-P", "-c", commands, directory=project, PYTHONPATH="", **ASCII_PLATFORM)
 
-    assert result.stdout == "No new upgrade operations detected.\n", result.stderr
+    assert result.returncode == 0, result.stderr
+    assert "No new upgrade operations detected.\n" in result.stdout
     assert "Warning" not in result.stderr
+    (script,) = project.glob("app/migrations/versions/*_a_message*.py")
+    assert "and an Ángulo" in script.read_text(encoding="utf-8")

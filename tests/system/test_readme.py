@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
-from tests.system.migrations import append, copy_app
 from tests.system.server import (
+    ACCOUNT,
     ROOT,
     Server,
-    find_free_port,
+    copy_app,
     make_environment,
-    starting_process,
+    running,
     wait_until,
 )
 
-ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -44,18 +43,14 @@ def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None
 
 def test_token_survives_a_saved_file_under_fastapi_dev(tmp_path: Path) -> None:
     project = copy_app(tmp_path)
-    shutil.copy(ROOT / "pyproject.toml", project)
-    port = find_free_port()
-    command = ["fastapi", "dev", "--port", str(port)]
+    command = ["-m", "fastapi", "dev", "--port", "0"]
 
-    with starting_process(*command, directory=project, project=project) as server:
-        wait_until(lambda: "Application startup complete" in server.read_log())
-        server.url = f"http://127.0.0.1:{port}"
+    with running(*command, directory=project, PYTHONPATH=str(project)) as server:
         with server.client() as client:
             client.post("/auth/register", json=ACCOUNT)
-            login = {"username": "alice", "password": ACCOUNT["password"]}
-            token = client.post("/auth/token", data=login).json()["access_token"]
-        append(project / "app/main.py", "# A change.")
+            token = client.post("/auth/token", data=ACCOUNT).json()["access_token"]
+        with (project / "app/main.py").open("a", encoding="utf-8") as code:
+            code.write("# A change.\n")
         wait_until(lambda: server.read_log().count("Application startup complete") == 2)
         with server.client(Authorization=f"Bearer {token}") as client:
             response = client.get("/users/me")

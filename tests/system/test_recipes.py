@@ -22,7 +22,7 @@ from app.config import settings
 from app.database import migration_transaction
 from tests.databases import new_database, new_engine, upgrade, used_by_app_and_factories
 from tests.factories import PostFactory, UserFactory
-from tests.system.migrations import ROOT
+from tests.system.server import ROOT
 
 pytestmark = pytest.mark.skipif("TEST_RECIPES" not in os.environ, reason="TEST_RECIPES isn't set")
 
