@@ -7,10 +7,7 @@ from subprocess import Popen
 
 import httpx
 import pytest
-from sqlalchemy import NullPool, create_engine
 
-from tests.databases import used_by_app_and_factories
-from tests.factories import UserFactory
 from tests.postgres.clusters import (
     ENVIRONMENT,
     OWNER,
@@ -23,7 +20,7 @@ from tests.postgres.clusters import (
     new_directory,
     psycopg,
 )
-from tests.system.server import bearer, is_listening, send_at_once, wait_until
+from tests.system.server import is_listening, wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("pgbouncer", path=PROGRAMS), reason="needs PgBouncer"
@@ -100,20 +97,3 @@ def test_statement_that_waits_for_a_lock_is_given_up(
 
     assert given_up.status_code == 503
     assert author.post("/posts", json=post).status_code == 201
-
-
-def test_last_of_the_admins_who_resign_at_once_stays_behind_pgbouncer(
-    author: httpx.Client, cluster: Cluster
-) -> None:
-    with used_by_app_and_factories(
-        create_engine(cluster.url, connect_args=PLAIN, poolclass=NullPool)
-    ):
-        admins = UserFactory.create_batch(6, admin=True)
-    resignations = [
-        {"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins
-    ]
-
-    responses = send_at_once([author], resignations)
-
-    assert sorted(response.status_code for response in responses) == [204] * 5 + [409]
-    assert cluster.execute("SELECT count(*) FROM users WHERE is_admin") == [(1,)]

@@ -9,13 +9,7 @@ from sqlmodel import SQLModel
 
 from app.config import settings
 from app.main import app
-from tests.databases import (
-    delete_all_rows,
-    new_database,
-    new_engine,
-    upgrade,
-    used_by_app_and_factories,
-)
+from tests.databases import delete_all_rows, new_database, new_engine, used_by_app_and_factories
 from tests.system.server import Server, running_server
 
 
@@ -38,26 +32,24 @@ def engine(empty_engine: Engine) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def servers_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Make the database of the shared servers."""
-    with new_database(tmp_path_factory.mktemp("servers")) as url, new_engine(url) as engine:
-        upgrade(url)
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def running_servers(servers_engine: Engine) -> Iterator[list[Server]]:
-    url = servers_engine.url.render_as_string(hide_password=False)
-    # The second server trusts no proxy that tests could be.
-    with running_server(url) as one, running_server(url, FORWARDED_ALLOW_IPS="192.0.2.9") as other:
-        yield [one, other]
+def shared_servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Engine, list[Server]]]:
+    with (
+        new_database(tmp_path_factory.mktemp("servers")) as url,
+        running_server(url) as one,
+        running_server(url, FORWARDED_ALLOW_IPS="192.0.2.9") as other,  # It trusts none of ours.
+        new_engine(url) as engine,
+    ):
+        yield engine, [one, other]
 
 
 @pytest.fixture
-def servers(running_servers: list[Server], servers_engine: Engine) -> Iterator[list[Server]]:
+def servers(shared_servers: tuple[Engine, list[Server]]) -> Iterator[list[Server]]:
     """Share two servers, and leave their database empty."""
-    yield running_servers
-    delete_all_rows(servers_engine)
+    engine, servers = shared_servers
+    yield servers
+    delete_all_rows(engine)
 
 
 @pytest.fixture

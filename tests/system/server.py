@@ -48,12 +48,8 @@ def make_environment(**variables: str) -> dict[str, str]:
     It has none of the others that are set here: Python, Uvicorn and libpq read some, such as
     WEB_CONCURRENCY, and a test must not depend on them.
     """
-    kept = {"PATH", "HOME", "TMPDIR", "SYSTEMROOT"}
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name in kept or name.startswith("COV")  # What coverage passes on to processes.
-    }
+    kept = r"PATH|HOME|TMPDIR|SYSTEMROOT|COV.*"  # Coverage passes the last ones on to processes.
+    inherited = {name: value for name, value in os.environ.items() if re.fullmatch(kept, name)}
     return inherited | {"PYTHONPATH": str(ROOT)} | variables
 
 

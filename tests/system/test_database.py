@@ -14,7 +14,6 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from app import sqlite
-from app.config import settings
 from app.database import POOL_SIZE, upgrade_database
 from tests.client import client_of
 from tests.databases import (
@@ -105,45 +104,34 @@ def test_request_to_a_silent_server_takes_less_than_five_seconds() -> None:
 
 
 @needs_postgres
-def test_defaults_of_the_database_make_no_difference(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("query", "seconds", "encoding"),
+    [({}, "2", "UTF8"), ({"connect_timeout": "9", "client_encoding": "latin1"}, "9", "LATIN1")],
+)
+def test_url_sets_up_a_connection_and_the_defaults_of_the_database_do_not(
+    engine: Engine, query: dict[str, str], seconds: str, encoding: str
+) -> None:
     """With another isolation level, for example, several first users could become admins."""
-    user = UserFactory.create(email="漢字@example.com")
     change = f"ALTER DATABASE {engine.url.database} SET"
     execute_on_server(
         f"{change} DateStyle = German",
         f"{change} TimeZone = 'Asia/Kathmandu'",
-        f"{change} client_encoding = latin1",
+        f"{change} client_encoding = latin2",
         f"{change} default_transaction_isolation = serializable",
     )
-    engine.dispose()
-
-    assert client_of(user).get("/users/me").json()["email"] == "漢字@example.com"
-    for each in (engine, postgres.build_migration_engine(settings.database_url)):
-        with each.connect() as connection:
-            driver_connection = connection.connection.driver_connection
-            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
-            encoding = connection.exec_driver_sql("SHOW client_encoding").scalar()
-            now = connection.exec_driver_sql("SELECT now()").scalar()
-        assert (isolation, encoding) == ("read committed", "UTF8")
-        assert isinstance(now, datetime)
-        assert driver_connection
-        assert driver_connection.info.get_parameters()["connect_timeout"] == "2"
-        # Behind PgBouncer, prepared statements of several clients would get mixed up.
-        assert driver_connection.prepare_threshold is None
-
-
-@needs_postgres
-def test_url_wins_over_what_the_app_sets_for_a_connection(engine: Engine) -> None:
-    query = {"connect_timeout": "9", "client_encoding": "latin1", "options": "-c work_mem=9MB"}
     url = engine.url.update_query_dict(query).render_as_string(hide_password=False)
 
     for each in (postgres.build_engine(url, 1), postgres.build_migration_engine(url)):
         with each.connect() as connection:
+            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
+            assert isolation == "read committed"
+            assert connection.exec_driver_sql("SHOW client_encoding").scalar() == encoding
+            assert isinstance(connection.exec_driver_sql("SELECT now()").scalar(), datetime)
             driver_connection = connection.connection.driver_connection
             assert driver_connection
-            assert driver_connection.info.get_parameters()["connect_timeout"] == "9"
-            assert connection.exec_driver_sql("SHOW client_encoding").scalar() == "LATIN1"
-            assert connection.exec_driver_sql("SHOW work_mem").scalar() == "9MB"
+            assert driver_connection.info.get_parameters()["connect_timeout"] == seconds
+            # Behind PgBouncer, prepared statements of several clients would get mixed up.
+            assert driver_connection.prepare_threshold is None
         each.dispose()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ from tests.system.server import Server, bearer, running_server, send_at_once, wa
 
 @pytest.fixture
 def clients(servers: list[Server]) -> Iterator[list[httpx.Client]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(server.client()) for server in servers]
+    with servers[0].client() as one, servers[1].client() as other:
+        yield [one, other]
 
 
 @pytest.fixture
-def engine(servers: list[Server], servers_engine: Engine) -> Iterator[Engine]:
+def engine(servers: list[Server], shared_servers: tuple[Engine, list[Server]]) -> Iterator[Engine]:
     """Override the shared fixture: the database of the two servers."""
-    with used_by_app_and_factories(servers_engine):
-        yield servers_engine
+    with used_by_app_and_factories(shared_servers[0]):
+        yield shared_servers[0]
 
 
 def registration(username: str, email: str) -> dict[str, Any]:

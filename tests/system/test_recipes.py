@@ -9,18 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from app.config import settings
-from app.database import migration_transaction
-from tests.databases import new_database, new_engine, upgrade, used_by_app_and_factories
+from app.database import migration_transaction, upgrade_database
 from tests.factories import PostFactory, UserFactory
 from tests.system.server import ROOT
 
@@ -90,14 +88,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(empty_engine: Engine) -> str:
     """Make a database with the tables of this project, and with a row in each of them."""
-    with new_database(tmp_path) as url:
-        upgrade(url)
-        with new_engine(url) as engine, used_by_app_and_factories(engine):
-            PostFactory.create(author=UserFactory.create(username="alice"))
-        monkeypatch.setattr(settings, "database_url", url)
-        yield url
+    upgrade_database()
+    PostFactory.create(author=UserFactory.create(username="alice"))
+    return settings.database_url
 
 
 @pytest.mark.parametrize("name", ["Comments", "Bookmarks"])

@@ -1,16 +1,13 @@
 """What a server does when it starts, and why it may refuse to."""
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import socket
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
-from typing import ClassVar
 
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
-from app.config import settings
 from tests.databases import new_database
 from tests.system.server import (
     ACCOUNT,
@@ -37,17 +34,13 @@ def log_of_refused_start(directory: Path, **variables: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("database_url", "variables", "reason"),
+    ("settings", "reason"),
     [
-        (
-            "sqlite:////nowhere/at/all.db",
-            {"SECRET_KEY": ""},
-            "SECRET_KEY is not set; make one with: python -c 'import secrets; print(",
-        ),
-        ("sqlite:////nowhere/at/all.db", {}, "unable to open database file"),
+        # The database of SETTINGS doesn't exist, either.
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set; make one with: python -c 'import secrets; "),
+        ({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "unable to open database file"),
         pytest.param(
-            "sqlite:///app.db",
-            {"RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1"},
+            {"DATABASE_URL": "sqlite:///app.db", "RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1"},
             "RATE_LIMIT_STORAGE_URI can't be reached",
             marks=pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis"),
         ),
@@ -55,11 +48,9 @@ def log_of_refused_start(directory: Path, **variables: str) -> str:
     ids=["no key", "no database", "no Redis"],
 )
 def test_server_that_cannot_start_says_why(
-    database_url: str, variables: dict[str, str], reason: str, tmp_path: Path
+    settings: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
-    log = log_of_refused_start(tmp_path, DATABASE_URL=database_url, **variables)
-
-    assert f"Cannot start: {reason}" in log
+    assert f"Cannot start: {reason}" in log_of_refused_start(tmp_path, **settings)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +73,8 @@ def test_migrations_that_fail_stop_the_start_and_change_nothing(
             encoding="utf-8",
         )
 
-    log = log_of_refused_start(
-        tmp_path, PYTHONPATH=str(project), DATABASE_URL=settings.database_url
-    )
+    url = empty_engine.url.render_as_string(hide_password=False)
+    log = log_of_refused_start(tmp_path, PYTHONPATH=str(project), DATABASE_URL=url)
 
     assert "Cannot start: " in log
     assert reason in log
@@ -123,32 +113,21 @@ def test_project_and_database_can_be_in_a_folder_with_any_name(tmp_path: Path) -
     assert (tmp_path / "test.db").exists()
 
 
-class Collector(BaseHTTPRequestHandler):
-    """Receive what OpenTelemetry exports, and note the paths."""
-
-    paths: ClassVar[list[str]] = []
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.paths.append(self.path)
-        self.send_response(200)
-        self.end_headers()
-
-
 def test_server_exports_traces_to_opentelemetry(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
-        Thread(target=collector.serve_forever).start()
-        with (
-            running_server(
-                f"sqlite:///{tmp_path}/test.db",
-                FASTAPI_OTEL_AUTO_CONFIGURE="true",
-                OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}",
-            ) as server,
-            server.client() as client,
-        ):
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.settimeout(30)
+        settings = {
+            "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "1",  # Milliseconds.
+        }
+        url = f"sqlite:///{tmp_path}/test.db"
+        with running_server(url, **settings) as server, server.client() as client:
             response = client.get("/health")
-        collector.shutdown()
+            with collector.accept()[0] as exporter:
+                export = exporter.recv(20)
+            server.process.kill()  # Or it would go on exporting for a while.
 
     assert response.status_code == 200
-    assert "/v1/traces" in Collector.paths
+    assert export.startswith(b"POST /v1/traces ")
