@@ -7,8 +7,8 @@ from signal import SIGSTOP
 from threading import Event
 from uuid import uuid4
 
-import httpx
 import pytest
+from httpx import Client
 
 from tests.postgres.clusters import Cluster, author_of_posts, new_cluster
 from tests.system.server import wait_until
@@ -30,7 +30,7 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def author(primary: Cluster, standby: Cluster) -> Iterator[httpx.Client]:
+def author(primary: Cluster, standby: Cluster) -> Iterator[Client]:
     """Serve the app with the URL of both servers, of which it looks for the one it can write to."""
     hosts = f"host=127.0.0.1:{primary.port}&host=127.0.0.1:{standby.port}"
     url = f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write"
@@ -40,7 +40,7 @@ def author(primary: Cluster, standby: Cluster) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def writing_goes_on(author: httpx.Client, standby: Cluster) -> Iterator[None]:
+def writing_goes_on(author: Client, standby: Cluster) -> Iterator[None]:
     """Create posts all the time. At the end, the standby must have all that were acknowledged."""
     acknowledged: set[str] = set()
     stopped = Event()
@@ -71,9 +71,7 @@ def writing_goes_on(author: httpx.Client, standby: Cluster) -> Iterator[None]:
     assert acknowledged <= {title for (title,) in standby.execute("SELECT title FROM posts")}
 
 
-def test_writing_goes_on_after_the_primary_is_killed(
-    author: httpx.Client, primary: Cluster, standby: Cluster
-) -> None:
+def test_app_survives_a_killed_primary(author: Client, primary: Cluster, standby: Cluster) -> None:
     with writing_goes_on(author, standby):
         primary.stop("immediate")
         health = author.get("/health")
@@ -82,9 +80,7 @@ def test_writing_goes_on_after_the_primary_is_killed(
     assert health.status_code == 503
 
 
-def test_writing_goes_on_after_the_primary_goes_silent(
-    author: httpx.Client, primary: Cluster, standby: Cluster
-) -> None:
+def test_app_survives_a_silent_primary(author: Client, primary: Cluster, standby: Cluster) -> None:
     with writing_goes_on(author, standby):
         # The kernel still accepts connections and acknowledges packets.
         primary.send_signal(SIGSTOP)
@@ -94,9 +90,7 @@ def test_writing_goes_on_after_the_primary_goes_silent(
     assert health.status_code == 503
 
 
-def test_writing_goes_on_after_the_primary_becomes_read_only(
-    author: httpx.Client, primary: Cluster, standby: Cluster
-) -> None:
+def test_app_survives_read_only_primary(author: Client, primary: Cluster, standby: Cluster) -> None:
     with writing_goes_on(author, standby):
         primary.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         primary.execute("SELECT pg_reload_conf()")
@@ -104,8 +98,8 @@ def test_writing_goes_on_after_the_primary_becomes_read_only(
         standby.promote()
 
 
-def test_writing_goes_on_after_primary_and_standby_change_places(
-    author: httpx.Client, primary: Cluster, standby: Cluster
+def test_app_survives_a_change_of_places(
+    author: Client, primary: Cluster, standby: Cluster
 ) -> None:
     with writing_goes_on(author, standby):
         primary.stop()

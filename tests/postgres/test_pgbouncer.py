@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from subprocess import Popen
 
-import httpx
 import pytest
+from httpx import Client
 
 from tests.postgres.clusters import (
     ENVIRONMENT,
@@ -26,25 +26,20 @@ pytestmark = pytest.mark.skipif(
     not shutil.which("pgbouncer", path=PROGRAMS), reason="needs PgBouncer"
 )
 
-# Other defaults than PostgreSQL's, which must make no difference to the app.
-DEFAULTS = {
-    "client_encoding": "latin1",
-    "DateStyle": "German",
-    "default_transaction_isolation": "serializable",
-    "TimeZone": "Asia/Kathmandu",
-}
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with new_cluster() as cluster:
-        for name, value in DEFAULTS.items():
-            cluster.execute(f"ALTER ROLE postgres SET {name} = '{value}'")
+        # Other defaults than PostgreSQL's, which must make no difference to the app.
+        change = "ALTER ROLE postgres SET"
+        cluster.execute(f"{change} client_encoding = latin1; {change} DateStyle = German")
+        cluster.execute(f"{change} default_transaction_isolation = serializable")
+        cluster.execute(f"{change} TimeZone = 'Asia/Kathmandu'")
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def author(cluster: Cluster) -> Iterator[httpx.Client]:
+def author(cluster: Cluster) -> Iterator[Client]:
     """Serve the app behind a PgBouncer, which shares a few connections among all transactions."""
     port = find_free_port()
     settings = f"""
@@ -70,7 +65,7 @@ def author(cluster: Cluster) -> Iterator[httpx.Client]:
                 pgbouncer.kill()
 
 
-def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client) -> None:
+def test_many_clients_get_the_answers_to_their_own_requests(author: Client) -> None:
     def publish_and_read(number: int) -> bool:
         body = {"title": f"漢字 {number}", "content": "Some content."}
         created = author.post("/posts", json=body)
@@ -84,9 +79,7 @@ def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client
     assert results == [True] * 200
 
 
-def test_statement_that_waits_for_a_lock_is_given_up(
-    author: httpx.Client, cluster: Cluster
-) -> None:
+def test_statement_that_waits_for_a_lock_is_given_up(author: Client, cluster: Cluster) -> None:
     post = {"title": "Hello", "content": "My first post."}
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 

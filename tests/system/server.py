@@ -42,7 +42,7 @@ def copy_app(directory: Path) -> Path:
     return directory
 
 
-def make_environment(**variables: str) -> dict[str, str]:
+def environment(**variables: str) -> dict[str, str]:
     """Return variables for a process that runs the app.
 
     It has none of the others that are set here: Python, Uvicorn and libpq read some, such as
@@ -58,7 +58,7 @@ def run(*arguments: str, directory: Path, **variables: str) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env=make_environment(**variables),
+        env=environment(**variables),
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -140,7 +140,7 @@ def running(*arguments: str, directory: Path, **variables: str) -> Iterator[Serv
         subprocess.Popen(
             [sys.executable, *arguments],
             cwd=directory,
-            env=make_environment(**variables),
+            env=environment(**variables),
             stdout=log,
             stderr=subprocess.STDOUT,
             process_group=0,  # With its workers.

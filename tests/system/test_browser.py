@@ -67,7 +67,11 @@ def test_docs_take_a_newcomer_from_a_401_to_their_account(page: Any, server: Ser
 
     # The browser's own line about the 401 that is meant to be there.
     refusal = "Failed to load resource: the server responded with a status of 401 (Unauthorized)"
-    shown = [(m.text, m.location["url"]) for m in messages if m.type in ("error", "warning")]
+    shown = [
+        (message.text, message.location["url"])
+        for message in messages
+        if message.type in ("error", "warning")
+    ]
     assert shown == [(refusal, f"{server.url}/users/me")]
     assert errors == []
     here = (f"{server.url}/", "data:")

@@ -56,18 +56,14 @@ def test_app_says_that_the_database_is_lost_and_recovers_by_itself(
     assert user_client.get("/users/me").status_code == 200
 
 
-def test_client_does_not_notice_that_idle_connections_were_lost(
-    user_client: TestClient, engine: Engine
-) -> None:
+def test_lost_idle_connections_go_unnoticed(user_client: TestClient, engine: Engine) -> None:
     with taken_away(engine):
         pass
 
     assert user_client.get("/users/me").status_code == 200
 
 
-def test_requests_that_write_wait_only_so_long_for_a_lock(
-    user_client: TestClient, engine: Engine
-) -> None:
+def test_write_waits_only_so_long_for_a_lock(user_client: TestClient, engine: Engine) -> None:
     with Session(engine) as other:
         lock_users(other)
         other.exec(update(User).values(username="uncommitted"))

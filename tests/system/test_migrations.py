@@ -18,13 +18,7 @@ from app import sqlite
 from app.database import migration_transaction, upgrade_database
 from app.make_admin import make_admin
 from app.models import User
-from tests.databases import (
-    TEST_DATABASE_URL,
-    execute_on_server,
-    needs_postgres,
-    new_database,
-    new_engine,
-)
+from tests.databases import TEST_DATABASE_URL, execute_on_server, needs_postgres
 from tests.factories import UserFactory, hashed_password
 from tests.system.server import ACCOUNT, ROOT, copy_app, run, wait_until
 
@@ -74,11 +68,10 @@ def read_schema(engine: Engine) -> list[str]:
     return sorted(line for line in lines if "alembic_version" not in line)
 
 
-def test_migrations_make_the_schema_of_the_models(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    with new_database(tmp_path / "other") as url, new_engine(url) as other:
-        SQLModel.metadata.create_all(other)
-        expected = read_schema(other)
+def test_migrations_make_the_schema_of_the_models(engine: Engine) -> None:
+    SQLModel.metadata.create_all(engine)
+    expected = read_schema(engine)
+    SQLModel.metadata.drop_all(engine)
 
     upgrade_database()
 

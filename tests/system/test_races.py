@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from httpx import Client
 from sqlalchemy import Engine
 from sqlmodel import Session, col, func, select
 
@@ -15,9 +15,11 @@ from tests.databases import new_database, new_engine, used_by_app_and_factories
 from tests.factories import PASSWORD, UserFactory
 from tests.system.server import Server, bearer, running_server, send_at_once, wait_until
 
+Clients = list[Client]
+
 
 @pytest.fixture
-def clients(servers: list[Server]) -> Iterator[list[httpx.Client]]:
+def clients(servers: list[Server]) -> Iterator[Clients]:
     with servers[0].client() as one, servers[1].client() as other:
         yield [one, other]
 
@@ -34,7 +36,7 @@ def registration(username: str, email: str) -> dict[str, Any]:
     return {"method": "POST", "url": "/auth/register", "json": body}
 
 
-def test_many_clients_at_once_are_all_served(clients: list[httpx.Client], user: User) -> None:
+def test_many_clients_at_once_are_all_served(clients: Clients, user: User) -> None:
     """Each request needs a thread three times, and keeps its database connection meanwhile."""
     update = {"method": "PATCH", "url": "/users/me", "json": {}, "headers": bearer(user)}
 
@@ -43,9 +45,7 @@ def test_many_clients_at_once_are_all_served(clients: list[httpx.Client], user: 
     assert [response.status_code for response in responses] == [200] * 100
 
 
-def test_one_of_many_first_registrants_becomes_admin(
-    clients: list[httpx.Client], engine: Engine
-) -> None:
+def test_one_of_many_first_registrants_becomes_admin(clients: Clients, engine: Engine) -> None:
     """techniques/test_queries.py shows the lock that it takes, each time and not by chance."""
     registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(4)]
 
@@ -55,9 +55,7 @@ def test_one_of_many_first_registrants_becomes_admin(
     assert [response.json()["is_admin"] for response in responses].count(True) == 1
 
 
-def test_name_registered_by_many_at_once_goes_to_one(
-    clients: list[httpx.Client], session: Session
-) -> None:
+def test_name_registered_by_many_at_once_goes_to_one(clients: Clients, session: Session) -> None:
     registrations = [
         registration("Alice" if n % 2 else "alice", f"user{n}@example.com") for n in range(12)
     ]
@@ -68,9 +66,7 @@ def test_name_registered_by_many_at_once_goes_to_one(
     assert session.exec(select(func.count(col(User.id)))).one() == 1
 
 
-def test_last_of_the_admins_who_resign_at_once_stays(
-    clients: list[httpx.Client], session: Session
-) -> None:
+def test_last_of_the_admins_who_resign_at_once_stays(clients: Clients, session: Session) -> None:
     admins = UserFactory.create_batch(6, admin=True)
     resignations = [
         {"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins
@@ -82,9 +78,7 @@ def test_last_of_the_admins_who_resign_at_once_stays(
     assert len(session.exec(select(User)).all()) == 1
 
 
-def test_updating_an_account_while_it_is_deleted_never_fails(
-    clients: list[httpx.Client], user: User
-) -> None:
+def test_updating_an_account_while_it_is_deleted_never_fails(clients: Clients, user: User) -> None:
     account = {"url": "/users/me", "headers": bearer(user)}
     updates = [{"method": "PATCH", "json": {"username": f"n{n}"}, **account} for n in range(11)]
 

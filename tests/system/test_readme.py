@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
-from tests.system.server import (
-    ACCOUNT,
-    ROOT,
-    Server,
-    copy_app,
-    make_environment,
-    running,
-    wait_until,
-)
+from tests.system.server import ACCOUNT, ROOT, Server, copy_app, environment, running, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,7 +22,7 @@ def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None
     shell = subprocess.run(
         ["bash"],
         input=session.replace("http://localhost:8000", server.url).replace("\n", "\necho\n"),
-        env=make_environment(CURL_HOME=str(tmp_path)),
+        env=environment(CURL_HOME=str(tmp_path)),
         capture_output=True,
         encoding="utf-8",
         check=True,

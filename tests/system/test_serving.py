@@ -81,9 +81,7 @@ def test_two_passwords_are_hashed_at_once() -> None:
     assert HashingSlot.max_concurrency == HASHING_SLOTS == 2
 
 
-def test_server_answers_requests_in_flight_and_closes_its_database_when_it_stops(
-    tmp_path: Path,
-) -> None:
+def test_stopping_server_answers_requests_in_flight_and_closes_its_database(tmp_path: Path) -> None:
     with running_server(f"sqlite:///{tmp_path}/test.db") as server, server.client() as client:
         client.post("/auth/register", json=ACCOUNT)
         connections = [server.connect() for _ in range(6)]

@@ -9,18 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from tests.databases import new_database
-from tests.system.server import (
-    ACCOUNT,
-    ROOT,
-    SERVE,
-    SETTINGS,
-    copy_app,
-    run,
-    running_server,
-    wait_until,
-)
-
-NEWEST_REVISION = ScriptDirectory(str(ROOT / "app/migrations")).get_current_head()
+from tests.system.server import ACCOUNT, SERVE, SETTINGS, copy_app, run, running_server, wait_until
 
 
 def log_of_refused_start(directory: Path, **variables: str) -> str:
@@ -65,10 +54,11 @@ def test_migrations_that_fail_stop_the_start_and_change_nothing(
     upgrades: list[str], reason: str, empty_engine: Engine, tmp_path: Path
 ) -> None:
     project = copy_app(tmp_path)
+    newest = ScriptDirectory(str(project / "app/migrations")).get_current_head()
     for number, upgrade in enumerate(upgrades):
         (project / f"app/migrations/versions/new{number}.py").write_text(
             "from alembic import op\n"
-            f"revision, down_revision = 'new{number}', {NEWEST_REVISION!r}\n"
+            f"revision, down_revision = 'new{number}', {newest!r}\n"
             f"def upgrade() -> None:\n    {upgrade}\n",
             encoding="utf-8",
         )
@@ -99,15 +89,16 @@ def test_two_workers_can_start_at_once_on_an_empty_database(tmp_path: Path) -> N
 def test_project_and_database_can_be_in_a_folder_with_any_name(tmp_path: Path) -> None:
     project = tmp_path / "Mes projets été 100%41"
     copy_app(project)
+    settings = {
+        "PYTHONPATH": str(project),
+        # All files are opened as UTF-8, and not in the encoding of the platform.
+        "PYTHONWARNDEFAULTENCODING": "1",
+        "PYTHONWARNINGS": "error::EncodingWarning",
+    }
+
     # SQLite takes a path with two slashes at its start for a host, but only in a `file:` URI.
     url = f"sqlite:////{tmp_path}/test.db"
-    # All files are read as UTF-8, and not in the encoding of the platform.
-    warnings = {"PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "error::EncodingWarning"}
-
-    with (
-        running_server(url, PYTHONPATH=str(project), **warnings) as server,
-        server.client() as client,
-    ):
+    with running_server(url, **settings) as server, server.client() as client:
         assert client.post("/auth/register", json=ACCOUNT).status_code == 201
 
     assert (tmp_path / "test.db").exists()
