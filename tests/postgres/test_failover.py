@@ -1,17 +1,20 @@
-"""A standby takes over from a primary that is lost, and the app goes on by itself."""
+"""A standby takes over from a primary that is lost, or no packets arrive, and the app goes on."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from signal import SIGSTOP
+from subprocess import PIPE, Popen
 from threading import Event
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from httpx import Client
 
-from tests.postgres.clusters import Cluster, author_of_posts, new_cluster
-from tests.system.server import wait_until
+from tests.postgres.clusters import PROGRAMS, Cluster, author_of_posts, new_cluster
+from tests.system.server import send_at_once, wait_until
 
 
 @pytest.fixture
@@ -98,11 +101,54 @@ def test_app_survives_read_only_primary(author: Client, primary: Cluster, standb
         standby.promote()
 
 
-def test_app_survives_a_change_of_places(
-    author: Client, primary: Cluster, standby: Cluster
-) -> None:
+def test_app_survives_swapped_roles(author: Client, primary: Cluster, standby: Cluster) -> None:
     with writing_goes_on(author, standby):
         primary.stop()
         standby.promote()
         primary.follow(standby)
         primary.start()
+
+
+@contextmanager
+def dropping_packets(port: int) -> Iterator[None]:
+    """Drop all packets to a port, so that the database neither answers nor refuses anything.
+
+    This changes the firewall of the machine for some seconds, so it has to be asked for.
+    The shell removes the rule when its input ends. That also happens if the tests are killed.
+    """
+    rule = f"INPUT -i lo -p tcp --dport {port} -j DROP"
+    script = f"iptables -w -I {rule} && echo added && cat; iptables -w -D {rule}"
+    with Popen(
+        ["sh", "-c", script],
+        env={"PATH": PROGRAMS},
+        stdin=PIPE,
+        stdout=PIPE,
+        start_new_session=True,  # Ctrl-C doesn't reach it.
+    ) as shell:
+        assert shell.stdout
+        assert shell.stdout.readline() == b"added\n"
+        yield
+        shell.communicate()
+    assert shell.returncode == 0
+
+
+@pytest.mark.skipif(
+    os.environ.get("TEST_IPTABLES") != "1",
+    reason="needs TEST_IPTABLES=1, iptables, and root with NET_ADMIN",
+)
+def test_requests_are_given_up_while_packets_are_dropped() -> None:
+    post = {"title": "Hello", "content": "My first post."}
+    create: dict[str, Any] = {"method": "POST", "url": "/posts", "json": post}
+    with new_cluster() as cluster, author_of_posts(cluster.url) as author:
+        author.timeout = 5  # The app may take no longer than that.
+        with dropping_packets(cluster.port):
+            # One finds out that its connection is dead, and the other can't make a new one.
+            reading, writing = send_at_once([author], [{"method": "GET", "url": "/posts"}, create])
+        after = author.request(**create)
+        posts = author.get("/posts")
+
+    assert [reading.status_code, writing.status_code] == [503, 503]
+    assert reading.json() == writing.json() == {"detail": "Database unavailable"}
+    assert reading.headers["Retry-After"] == writing.headers["Retry-After"] == "5"
+    assert after.status_code == 201
+    assert posts.json() == [after.json()]

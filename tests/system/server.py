@@ -114,10 +114,16 @@ class Server:
         """Return a connection from which the server has already read a request."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        response = b""
-        while not response.endswith(b"}"):
-            response += connection.recv(65536)
+        receive_json(connection)
         return connection
+
+
+def receive_json(connection: socket.socket) -> bytes:
+    """Return everything up to the end of a JSON object."""
+    received = b""
+    while not received.endswith(b"}"):
+        received += connection.recv(65536)
+    return received
 
 
 def send_login(connection: socket.socket, **form: str) -> None:

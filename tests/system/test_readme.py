@@ -34,7 +34,7 @@ def test_curl_session_works_line_by_line(server: Server, tmp_path: Path) -> None
 
 
 def test_token_survives_a_saved_file_under_fastapi_dev(tmp_path: Path) -> None:
-    project = copy_app(tmp_path)
+    project = copy_app(tmp_path / "A folder can have any name, été, 100%41")
     command = ["-m", "fastapi", "dev", "--port", "0"]
 
     with running(*command, directory=project, PYTHONPATH=str(project)) as server:

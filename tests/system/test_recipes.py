@@ -78,13 +78,8 @@ def run_all_checks(copy: Path) -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Copy the project, and return the directory of the copy."""
-    for pattern in ("pyproject.toml", "README.md", "app/**/*", "tests/**/*"):
-        for file in ROOT.glob(pattern):
-            if file.is_file() and file.suffix != ".pyc":
-                target = tmp_path / "copy" / file.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    return tmp_path / "copy"
+    ignore = shutil.ignore_patterns(".*", "*.pyc", "*.db")
+    return shutil.copytree(ROOT, tmp_path / "copy", ignore=ignore)
 
 
 @pytest.fixture

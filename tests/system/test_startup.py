@@ -86,22 +86,13 @@ def test_two_workers_can_start_at_once_on_an_empty_database(tmp_path: Path) -> N
     assert log.count(f"User {first.json()['id']} is an admin, as the first user") == 1
 
 
-def test_project_and_database_can_be_in_a_folder_with_any_name(tmp_path: Path) -> None:
-    project = tmp_path / "Mes projets été 100%41"
-    copy_app(project)
-    settings = {
-        "PYTHONPATH": str(project),
-        # All files are opened as UTF-8, and not in the encoding of the platform.
-        "PYTHONWARNDEFAULTENCODING": "1",
-        "PYTHONWARNINGS": "error::EncodingWarning",
-    }
+def test_every_file_is_opened_with_a_named_encoding(tmp_path: Path) -> None:
+    code = "import app.main, app.make_admin; app.main.upgrade_database()"
+    options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
 
-    # SQLite takes a path with two slashes at its start for a host, but only in a `file:` URI.
-    url = f"sqlite:////{tmp_path}/test.db"
-    with running_server(url, **settings) as server, server.client() as client:
-        assert client.post("/auth/register", json=ACCOUNT).status_code == 201
+    result = run(*options, "-c", code, directory=tmp_path, FASTAPI_ENV="development")
 
-    assert (tmp_path / "test.db").exists()
+    assert result.returncode == 0, result.stderr
 
 
 def test_server_exports_traces_to_opentelemetry(tmp_path: Path) -> None:
