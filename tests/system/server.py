@@ -114,12 +114,12 @@ class Server:
         """Return a connection from which the server has already read a request."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        receive_json(connection)
+        receive(connection)
         return connection
 
 
-def receive_json(connection: socket.socket) -> bytes:
-    """Return everything up to the end of a JSON object."""
+def receive(connection: socket.socket) -> bytes:
+    """Return all bytes up to the end of a JSON object."""
     received = b""
     while not received.endswith(b"}"):
         received += connection.recv(65536)

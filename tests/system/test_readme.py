@@ -5,9 +5,24 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session
 
-from app.config import Settings
-from tests.system.server import ACCOUNT, ROOT, Server, copy_app, environment, running, wait_until
+from app.config import Settings, settings
+from app.database import upgrade_database
+from app.make_admin import make_admin
+from app.models import User
+from tests.factories import UserFactory
+from tests.system.server import (
+    ACCOUNT,
+    ROOT,
+    Server,
+    copy_app,
+    environment,
+    run,
+    running,
+    wait_until,
+)
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -50,6 +65,34 @@ def test_token_survives_a_saved_file_under_fastapi_dev(tmp_path: Path) -> None:
     assert response.status_code == 200
 
 
+def test_make_admin_makes_a_user_admin_without_a_key(empty_engine: Engine, tmp_path: Path) -> None:
+    upgrade_database()
+    user = UserFactory.create(username="alice")
+    command = ["-m", "app.make_admin", "ALICE"]
+
+    result = run(*command, directory=tmp_path, DATABASE_URL=settings.database_url)
+
+    assert (result.returncode, result.stdout) == (0, "alice is an admin now.\n")
+    with Session(empty_engine) as session:
+        assert session.get_one(User, user.id).is_admin
+
+
+def test_make_admin_migrates_the_database_and_refuses_an_unknown_user(
+    empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.make_admin.engine", empty_engine)
+
+    with pytest.raises(SystemExit, match="User not found: nobody"):
+        make_admin("nobody")
+
+
+def test_make_admin_says_how_to_call_it_even_without_docstrings(tmp_path: Path) -> None:
+    result = run("-OO", "-m", "app.make_admin", directory=tmp_path)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "usage: python -m app.make_admin" in result.stderr
+
+
 @pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="only in a checkout")
 def test_git_ignores_the_development_key() -> None:
     assert ".secret_key" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
@@ -68,14 +111,10 @@ def test_example_of_a_test_is_one_of_the_tests() -> None:
     [("README.md", r"^\| `([A-Z_]+)` \|(?: `(.*?)`)? \|"), (".env.example", r"^# ([A-Z_]+)=(.*)$")],
 )
 def test_file_names_every_setting_and_its_default(file: str, line: str) -> None:
-    settings = dict(re.findall(line, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
+    found = dict(re.findall(line, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
 
     defaults = {name.upper(): str(field.default) for name, field in Settings.model_fields.items()}
-    assert settings == defaults | {
-        "SECRET_KEY": "",
-        "FIRST_USER_IS_ADMIN": "true",
-        "CORS_ORIGINS": "",
-    }
+    assert found == defaults | {"SECRET_KEY": "", "FIRST_USER_IS_ADMIN": "true", "CORS_ORIGINS": ""}
 
 
 def test_guide_to_the_tests_names_only_tests_that_exist() -> None:

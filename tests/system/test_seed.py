@@ -48,10 +48,3 @@ def test_seeding_refuses_a_database_that_is_not_sqlite(capsys: pytest.CaptureFix
     message = capsys.readouterr().err
     assert "host/production is not SQLite" in message
     assert "secret" not in message
-
-
-def test_seeding_needs_somebody_to_write_the_posts(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        seed.main(create_engine("sqlite://"), ["--users", "0"])
-
-    assert "at least one user" in capsys.readouterr().err
