@@ -1,4 +1,4 @@
-"""PostgreSQL servers and a PgBouncer for tests that stop, freeze or replace them."""
+"""PostgreSQL servers for tests that stop, freeze or replace them."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.server import ACCOUNT, running_server
+from tests.system.server import ALICE, running_server
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 
@@ -108,8 +108,8 @@ def new_cluster(primary: Cluster | None = None) -> Iterator[Cluster]:
 def author_of_posts(url: str) -> Iterator[httpx.Client]:
     """Serve the app with a database, and send requests with the token of a new user."""
     with running_server(url, FIRST_USER_IS_ADMIN="false") as server, server.client() as client:
-        client.post("/auth/register", json=ACCOUNT)
-        token = client.post("/auth/token", data=ACCOUNT).json()["access_token"]
+        client.post("/auth/register", json=ALICE)
+        token = client.post("/auth/token", data=ALICE).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         yield client
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 SERVE = ["-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
 # The settings that tests/conftest.py has made.
 SETTINGS = {name: os.environ[name] for name in map(str.upper, Settings.model_fields)}
-ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
+ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
 
 
 def copy_app(directory: Path) -> Path:

@@ -29,7 +29,7 @@ from tests.databases import (
 )
 from tests.factories import UserFactory
 from tests.operations import OPERATIONS, make_rows, send
-from tests.system.server import ACCOUNT
+from tests.system.server import ALICE
 
 if TEST_DATABASE_URL:
     from app import postgres
@@ -220,14 +220,14 @@ def test_write_waits_only_so_long_for_a_lock(user_client: TestClient, engine: En
     with Session(engine) as other:
         lock_users(other)
         other.exec(update(User).values(username="uncommitted"))
-        registration = user_client.post("/auth/register", json=ACCOUNT)
+        registration = user_client.post("/auth/register", json=ALICE)
         change = user_client.patch("/users/me", json={"username": "after"})
         reading = user_client.get("/users/me")
 
     # The registration is not answered as a conflict.
     assert [registration.status_code, change.status_code] == [503, 503]
     assert reading.json()["username"] == "user"
-    assert user_client.post("/auth/register", json=ACCOUNT).status_code == 201
+    assert user_client.post("/auth/register", json=ALICE).status_code == 201
     assert user_client.patch("/users/me", json={"username": "after"}).status_code == 200
 
 

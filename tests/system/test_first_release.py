@@ -13,9 +13,8 @@ def test_database_of_the_first_release_keeps_its_rows(empty_engine: Engine) -> N
     command.upgrade(Config(toml_file=ROOT / "pyproject.toml"), "0001")
     with empty_engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
-        connection.execute(
-            text("INSERT INTO users VALUES (1, 'alice', 'a@example.com', 'hash', true, 0)")
-        )
+        row = "(1, 'alice', 'alice@example.com', 'hash', true, 0)"
+        connection.execute(text(f"INSERT INTO users VALUES {row}"))
 
     upgrade_database()
 

@@ -19,7 +19,7 @@ from app.database import migration_transaction, upgrade_database
 from app.make_admin import make_admin
 from tests.databases import TEST_DATABASE_URL, execute_on_server, needs_postgres
 from tests.factories import UserFactory, hashed_password
-from tests.system.server import ACCOUNT, ROOT, copy_app, run, wait_until
+from tests.system.server import ALICE, ROOT, copy_app, run, wait_until
 
 ALEMBIC = Config(toml_file=ROOT / "pyproject.toml")
 
@@ -170,7 +170,7 @@ def test_names_are_compared_in_ascii_once_none_differ_only_in_case(
 ) -> None:
     """In Turkish, lower('I') isn't 'i', so users like these could register at revision 0001."""
     monkeypatch.setattr("app.make_admin.engine", engine)
-    account = ACCOUNT | {"username": "irfan"}
+    account = ALICE | {"username": "irfan"}
     recreate_database(engine, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'")
     command.upgrade(ALEMBIC, "0001")
     with engine.begin() as connection:

@@ -13,16 +13,7 @@ from app.database import upgrade_database
 from app.make_admin import make_admin
 from app.models import User
 from tests.factories import UserFactory
-from tests.system.server import (
-    ACCOUNT,
-    ROOT,
-    Server,
-    copy_app,
-    environment,
-    run,
-    running,
-    wait_until,
-)
+from tests.system.server import ALICE, ROOT, Server, copy_app, environment, run, running, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -54,8 +45,8 @@ def test_token_survives_a_saved_file_under_fastapi_dev(tmp_path: Path) -> None:
 
     with running(*command, directory=project, PYTHONPATH=str(project)) as server:
         with server.client() as client:
-            client.post("/auth/register", json=ACCOUNT)
-            token = client.post("/auth/token", data=ACCOUNT).json()["access_token"]
+            client.post("/auth/register", json=ALICE)
+            token = client.post("/auth/token", data=ALICE).json()["access_token"]
         with (project / "app/main.py").open("a", encoding="utf-8") as code:
             code.write("# A change.\n")
         wait_until(lambda: server.read_log().count("Application startup complete") == 2)
