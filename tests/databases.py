@@ -17,9 +17,12 @@ from app.main import app
 from tests.factories import factory_session
 
 TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DATABASE_URL")
 
 if TEST_DATABASE_URL:
     from app.postgres import build_engine
+
+    POSTGRES_URL = make_url(TEST_DATABASE_URL).set(drivername="postgresql+psycopg")
 else:
     from app.sqlite import build_engine
 
@@ -49,6 +52,14 @@ def delete_all_rows(engine: Engine) -> None:
             connection.execute(table.delete())
 
 
+def execute_on_server(*statements: str) -> None:
+    """Execute statements on PostgreSQL, outside of the databases that tests make."""
+    server = create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
 @contextmanager
 def new_database(directory: Path) -> Iterator[str]:
     """Make an empty database of the kind that this run tests, and drop it at the end."""
@@ -56,16 +67,12 @@ def new_database(directory: Path) -> Iterator[str]:
         (directory / "test.db").touch()
         yield f"sqlite:///{directory}/test.db"
         return
-    url = make_url(TEST_DATABASE_URL).set(drivername="postgresql+psycopg")
     name = f"test_{uuid4().hex}"
-    server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    execute_on_server(f"CREATE DATABASE {name}")
     try:
-        yield url.set(database=name).render_as_string(hide_password=False)
+        yield POSTGRES_URL.set(database=name).render_as_string(hide_password=False)
     finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        execute_on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def upgrade(url: str) -> None:

@@ -1,52 +1,74 @@
 """The app behind PgBouncer in transaction pooling, where clients share the server's connections."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import Popen
 
-import httpx
 import pytest
-from sqlalchemy import NullPool, create_engine
+from httpx import Client
 
-from tests.databases import used_by_app_and_factories
-from tests.factories import UserFactory
 from tests.postgres.clusters import (
+    ENVIRONMENT,
+    OWNER,
     PLAIN,
+    PROGRAMS,
     Cluster,
-    author_of_posts,
-    needs_pgbouncer,
-    needs_postgres_server,
+    find_free_port,
     new_cluster,
-    running_pgbouncer,
+    new_directory,
+    psycopg,
 )
-from tests.system.server import bearer, send_at_once, wait_until
+from tests.system.server import ALICE, is_listening, running_server, wait_until
 
-psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
-pytestmark = [needs_postgres_server, needs_pgbouncer]
-
-# Other defaults than PostgreSQL's, which must make no difference to the app.
-DEFAULTS = {
-    "client_encoding": "latin1",
-    "DateStyle": "German",
-    "default_transaction_isolation": "serializable",
-    "TimeZone": "Asia/Kathmandu",
-}
+pytestmark = pytest.mark.skipif(
+    not shutil.which("pgbouncer", path=PROGRAMS), reason="needs PgBouncer"
+)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with new_cluster() as cluster:
-        for name, value in DEFAULTS.items():
-            cluster.execute(f"ALTER ROLE postgres SET {name} = '{value}'")
+        # Other defaults than PostgreSQL's, which must make no difference to the app.
+        change = "ALTER ROLE postgres SET"
+        cluster.execute(f"{change} client_encoding = latin1; {change} DateStyle = German")
+        cluster.execute(f"{change} default_transaction_isolation = serializable")
+        cluster.execute(f"{change} TimeZone = 'Asia/Kathmandu'")
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def author(cluster: Cluster) -> Iterator[httpx.Client]:
-    with running_pgbouncer(cluster, pool_size=5) as url, author_of_posts(url) as author:
-        yield author
+def author(cluster: Cluster) -> Iterator[Client]:
+    """Serve the app behind a PgBouncer, which shares a few connections among all transactions."""
+    port = find_free_port()
+    settings = f"""
+        [databases]
+        postgres = host=127.0.0.1 port={cluster.port} user=postgres
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = any
+        pool_mode = transaction
+        default_pool_size = 5
+    """
+    with new_directory() as directory:
+        config = directory / "pgbouncer.ini"
+        config.write_text(settings, encoding="utf-8")
+        with Popen(["pgbouncer", "--quiet", config], user=OWNER, env=ENVIRONMENT) as pgbouncer:
+            try:
+                wait_until(lambda: is_listening(port))
+                url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+                with running_server(url) as server, server.client() as client:
+                    client.post("/auth/register", json=ALICE)
+                    token = client.post("/auth/token", data=ALICE).json()["access_token"]
+                    client.headers["Authorization"] = f"Bearer {token}"
+                    yield client
+            finally:
+                pgbouncer.kill()
 
 
-def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client) -> None:
+def test_many_clients_get_the_answers_to_their_own_requests(author: Client) -> None:
     def publish_and_read(number: int) -> bool:
         body = {"title": f"漢字 {number}", "content": "Some content."}
         created = author.post("/posts", json=body)
@@ -60,9 +82,7 @@ def test_many_clients_get_the_answers_to_their_own_requests(author: httpx.Client
     assert results == [True] * 200
 
 
-def test_statement_that_waits_for_a_lock_is_given_up(
-    author: httpx.Client, cluster: Cluster
-) -> None:
+def test_statement_that_waits_for_a_lock_is_given_up(author: Client, cluster: Cluster) -> None:
     post = {"title": "Hello", "content": "My first post."}
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
@@ -73,20 +93,3 @@ def test_statement_that_waits_for_a_lock_is_given_up(
 
     assert given_up.status_code == 503
     assert author.post("/posts", json=post).status_code == 201
-
-
-def test_last_of_the_admins_who_resign_at_once_stays_behind_pgbouncer(
-    author: httpx.Client, cluster: Cluster
-) -> None:
-    with used_by_app_and_factories(
-        create_engine(cluster.url, connect_args=PLAIN, poolclass=NullPool)
-    ):
-        admins = UserFactory.create_batch(6, admin=True)
-    resignations = [
-        {"method": "DELETE", "url": "/users/me", "headers": bearer(admin)} for admin in admins
-    ]
-
-    responses = send_at_once([author], resignations)
-
-    assert sorted(response.status_code for response in responses) == [204] * 5 + [409]
-    assert cluster.execute("SELECT count(*) FROM users WHERE is_admin") == [(1,)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from threading import Barrier
 from typing import IO, Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -24,36 +26,39 @@ from app.config import Settings
 from app.models import User
 from app.security import create_token
 from tests.client import check_documented
+from tests.factories import PASSWORD
 
 ROOT = Path(__file__).parents[2]
-SERVE = ["uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
+SERVE = ["-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"]
 # The settings that tests/conftest.py has made.
 SETTINGS = {name: os.environ[name] for name in map(str.upper, Settings.model_fields)}
+ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
 
 
-def make_environment(project: Path = ROOT, **variables: str) -> dict[str, str]:
-    """Return variables for a process that runs the app of a project.
+def copy_app(directory: Path) -> Path:
+    """Copy the app into a directory, and return the directory, for use as PYTHONPATH."""
+    shutil.copytree(ROOT / "app", directory / "app")
+    shutil.copy(ROOT / "pyproject.toml", directory)
+    return directory
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return variables for a process that runs the app.
 
     It has none of the others that are set here: Python, Uvicorn and libpq read some, such as
     WEB_CONCURRENCY, and a test must not depend on them.
     """
-    kept = {"PATH", "HOME", "TMPDIR", "SYSTEMROOT"}
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name in kept or name.startswith("COV")  # What coverage passes on to processes.
-    }
-    return inherited | {"PYTHONPATH": str(project)} | variables
+    kept = r"PATH|HOME|TMPDIR|SYSTEMROOT|COV.*"  # Coverage passes the last ones on to processes.
+    inherited = {name: value for name, value in os.environ.items() if re.fullmatch(kept, name)}
+    return inherited | {"PYTHONPATH": str(ROOT)} | variables
 
 
-def run(
-    *arguments: str, directory: Path, project: Path = ROOT, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a directory until it ends, with no settings but those that are given."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env=make_environment(project, **variables),
+        env=environment(**variables),
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -70,19 +75,25 @@ def read_and_check(response: httpx.Response) -> None:
 class Server:
     process: subprocess.Popen[bytes]
     log: IO[str]
-    url: str = ""
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def read_log(self) -> str:
         self.log.seek(0)
         return self.log.read()
 
     def wait_until_started(self) -> None:
-        def has_url_or_ended() -> bool:
-            self.url = "".join(re.findall(r"running on (http://[\d.:]+)", self.read_log()))
-            return bool(self.url) or self.process.poll() is not None
+        def has_started_or_ended() -> bool:
+            # With several processes, the first one logs the port before the others listen at it.
+            if port := re.search(r"running on http://127\.0\.0\.1:(\d+)", self.read_log()):
+                self.port = int(port[1])
+            return is_listening(self.port) or self.process.poll() is not None
 
-        wait_until(has_url_or_ended)
-        assert self.url, f"The server ended:\n{self.read_log()}"
+        wait_until(has_started_or_ended)
+        assert self.process.poll() is None, f"The server ended:\n{self.read_log()}"
 
     def client(self, **headers: str) -> httpx.Client:
         """Make a client that checks every response as tests/client.py does.
@@ -101,34 +112,50 @@ class Server:
 
     def connect(self) -> socket.socket:
         """Return a connection from which the server has already read a request."""
-        host, port = self.url.removeprefix("http://").split(":")
-        connection = socket.create_connection((host, int(port)), timeout=30)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        response = b""
-        while not response.endswith(b"}"):
-            response += connection.recv(65536)
+        receive(connection)
         return connection
 
 
+def receive(connection: socket.socket) -> bytes:
+    """Return all bytes up to the end of a JSON object."""
+    received = b""
+    while not received.endswith(b"}"):
+        received += connection.recv(65536)
+    return received
+
+
+def send_login(connection: socket.socket, **form: str) -> None:
+    """Send a login, and don't wait for the response."""
+    body = urlencode(form)
+    request = (
+        "POST /auth/token HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    connection.sendall(request.encode())
+
+
 @contextmanager
-def starting_process(
-    *arguments: str, directory: Path, project: Path = ROOT, **variables: str
-) -> Iterator[Server]:
-    """Start a server with no settings but those that are given, and stop it at the end."""
+def running(*arguments: str, directory: Path, **variables: str) -> Iterator[Server]:
+    """Run Python in a directory until its server has started, and stop it at the end."""
     with (
         # Opened to append, as the server and the test share one position in the file.
         TemporaryFile("a+", encoding="utf-8") as log,
         subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, *arguments],
             cwd=directory,
-            env=make_environment(project, **variables),
+            env=environment(**variables),
             stdout=log,
             stderr=subprocess.STDOUT,
             process_group=0,  # With its workers.
         ) as process,
     ):
+        server = Server(process, log)
         try:
-            yield Server(process, log)
+            server.wait_until_started()
+            yield server
             process.terminate()
             process.wait(10)
         finally:
@@ -137,30 +164,16 @@ def starting_process(
 
 
 @contextmanager
-def starting_server(
-    database_url: str, *options: str, project: Path = ROOT, **settings: str
-) -> Iterator[Server]:
-    """Serve the app on a free port. Settings, such as SECRET_KEY="...", override those of tests.
+def running_server(database_url: str, *options: str, **variables: str) -> Iterator[Server]:
+    """Serve the app on a free port. Variables, such as SECRET_KEY="...", override those of tests.
 
     It runs in an empty directory, so it reads no `.env`, and leaves nothing in the project.
     """
-    variables = SETTINGS | {"DATABASE_URL": database_url} | settings
+    settings = SETTINGS | {"DATABASE_URL": database_url} | variables
     with (
         TemporaryDirectory() as directory,
-        starting_process(
-            *SERVE, *options, directory=Path(directory), project=project, **variables
-        ) as server,
+        running(*SERVE, *options, directory=Path(directory), **settings) as server,
     ):
-        yield server
-
-
-@contextmanager
-def running_server(
-    database_url: str, *options: str, project: Path = ROOT, **settings: str
-) -> Iterator[Server]:
-    """Start a server, and wait until it serves requests."""
-    with starting_server(database_url, *options, project=project, **settings) as server:
-        server.wait_until_started()
         yield server
 
 
@@ -189,12 +202,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.02)
     pytest.fail("It has not happened for 30 seconds")
-
-
-def find_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def is_listening(port: int) -> bool:

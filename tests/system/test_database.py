@@ -1,81 +1,61 @@
-"""How the app uses its connections. Most of it is only noticed when something goes wrong."""
+"""How the app uses its connections, and what it does while its database is locked or gone."""
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import SQLModel
+from sqlmodel import Session, delete, update
 
 from app import sqlite
-from app.database import POOL_SIZE
-from app.main import app
+from app.config import settings
+from app.database import POOL_SIZE, SessionDep, lock_users, upgrade_database
+from app.models import User
 from tests.client import client_of
 from tests.databases import (
     TEST_DATABASE_URL,
     delete_all_rows,
-    new_database,
+    execute_on_server,
+    needs_postgres,
     new_engine,
     upgrade,
-    used_by_app_and_factories,
 )
 from tests.factories import UserFactory
 from tests.operations import OPERATIONS, make_rows, send
-from tests.system.server import running_server
+from tests.system.server import ALICE
 
 if TEST_DATABASE_URL:
     from app import postgres
 
-needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DATABASE_URL")
 
-
-@pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Override the shared fixture: an engine as in production, with the real `get_session`."""
-    with new_database(tmp_path) as url, new_engine(url) as engine:
-        SQLModel.metadata.create_all(engine)
-        with used_by_app_and_factories(engine):
-            app.dependency_overrides.clear()
-            monkeypatch.setattr("app.database.engine", engine)
-            yield engine
-
-
-@pytest.mark.parametrize(
-    ("pragma", "value"),
-    [
-        ("busy_timeout", 4000),
-        ("journal_mode", "wal"),
-        ("synchronous", 2),
-        ("foreign_keys", 1),
-        ("secure_delete", 2),
-    ],
-)
-def test_sqlite_connection_is_set_up(tmp_path: Path, pragma: str, value: object) -> None:
+def test_sqlite_connection_is_set_up(tmp_path: Path) -> None:
+    pragmas = {
+        "busy_timeout": 4000,
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 2,
+    }
     engine = sqlite.build_engine(f"sqlite:///{tmp_path}/test.db", POOL_SIZE)
 
     with engine.connect() as connection:
-        assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+        values = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas}
 
     engine.dispose()
-
-
-def test_server_closes_its_database_when_it_stops(tmp_path: Path) -> None:
-    """SQLite then has everything in one file, which can be copied."""
-    with running_server(f"sqlite:///{tmp_path}/test.db") as server, server.client() as client:
-        assert client.get("/health").status_code == 200
-        assert (tmp_path / "test.db-wal").exists()
-
-    assert [file.name for file in tmp_path.iterdir()] == ["test.db"]
+    assert values == pragmas
 
 
 def test_pool_has_five_connections_and_never_grows(engine: Engine) -> None:
+    """Five requests use them at once, and others wait without a thread."""
+    assert get_args(SessionDep)[1].max_concurrency == 5
     with ThreadPoolExecutor(1) as threads:
         with ExitStack() as connections:
             for _ in range(5):
@@ -132,98 +112,170 @@ def test_request_to_a_silent_server_takes_less_than_five_seconds() -> None:
 
 @needs_postgres
 @pytest.mark.parametrize(
-    ("query", "seconds", "encoding", "memory"),
-    [
-        ({}, "2", "UTF8", "4MB"),
-        (
-            {"connect_timeout": "9", "client_encoding": "latin1", "options": "-c work_mem=9MB"},
-            "9",
-            "LATIN1",
-            "9MB",
-        ),
-    ],
+    ("query", "seconds", "encoding"),
+    [({}, "2", "UTF8"), ({"connect_timeout": "9", "client_encoding": "latin1"}, "9", "LATIN1")],
 )
-def test_postgres_connection_is_set_up_unless_the_url_says_otherwise(
-    engine: Engine, query: dict[str, str], seconds: str, encoding: str, memory: str
+def test_url_sets_up_a_connection_and_the_defaults_of_the_database_do_not(
+    engine: Engine, query: dict[str, str], seconds: str, encoding: str
 ) -> None:
+    """With another isolation level, for example, several first users could become admins."""
+    change = f"ALTER DATABASE {engine.url.database} SET"
+    execute_on_server(
+        f"{change} DateStyle = German",
+        f"{change} TimeZone = 'Asia/Kathmandu'",
+        f"{change} client_encoding = latin2",
+        f"{change} default_transaction_isolation = serializable",
+    )
     url = engine.url.update_query_dict(query).render_as_string(hide_password=False)
+
     for each in (postgres.build_engine(url, 1), postgres.build_migration_engine(url)):
         with each.connect() as connection:
+            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
+            assert isolation == "read committed"
+            assert connection.exec_driver_sql("SHOW client_encoding").scalar() == encoding
+            assert isinstance(connection.exec_driver_sql("SELECT now()").scalar(), datetime)
             driver_connection = connection.connection.driver_connection
             assert driver_connection
+            assert driver_connection.info.get_parameters()["connect_timeout"] == seconds
             # Behind PgBouncer, prepared statements of several clients would get mixed up.
             assert driver_connection.prepare_threshold is None
-            assert driver_connection.info.get_parameters()["connect_timeout"] == seconds
-            assert connection.exec_driver_sql("SHOW client_encoding").scalar() == encoding
-            assert connection.exec_driver_sql("SHOW work_mem").scalar() == memory
         each.dispose()
 
 
-@needs_postgres
-@pytest.mark.parametrize(
-    ("whose", "style"),
-    [("DATABASE {}", "German"), ("ROLE CURRENT_USER IN DATABASE {}", "SQL, DMY")],
-)
-def test_defaults_of_the_database_or_the_role_make_no_difference(
-    engine: Engine, whose: str, style: str
-) -> None:
-    """With another isolation level, for example, several first users could become admins."""
-    user = UserFactory.create(email="漢字@example.com")
-    with engine.begin() as connection:
-        for default in (
-            f"DateStyle = {style}",
-            "TimeZone = 'Asia/Kathmandu'",
-            "client_encoding = latin1",
-            "default_transaction_isolation = serializable",
-        ):
-            target = whose.format(engine.url.database)
-            connection.exec_driver_sql(f"ALTER {target} SET {default}")
-    engine.dispose()
-
-    shown = client_of(user).get("/users/me").json()
-
-    assert shown["email"] == "漢字@example.com"
-    url = engine.url.render_as_string(hide_password=False)
-    for each in (engine, postgres.build_migration_engine(url)):
-        with each.connect() as connection:
-            isolation = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
-            encoding = connection.exec_driver_sql("SHOW client_encoding").scalar()
-            now = connection.exec_driver_sql("SELECT now()").scalar()
-        assert (isolation, encoding) == ("read committed", "UTF8")
-        assert isinstance(now, datetime)
-
-
 @pytest.fixture
-def limited_engine(engine: Engine) -> Iterator[Engine]:
-    """Connect as a role that may only read and write rows."""
-    upgrade(engine.url.render_as_string(hide_password=False))
+def limited_role() -> Iterator[str]:
+    """Make a role that may only read and write rows."""
     role = f"test_{uuid4().hex}"
-    url = engine.url.update_query_dict({"options": f"-c role={role}"})
-    with engine.begin() as connection:
-        for statement in (
-            f"CREATE ROLE {role}",
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
-            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-        ):
-            connection.exec_driver_sql(statement)
-    with new_engine(url.render_as_string(hide_password=False)) as limited_engine:
-        yield limited_engine
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    execute_on_server(f"CREATE ROLE {role} IN ROLE pg_read_all_data, pg_write_all_data")
+    yield role
+    execute_on_server(f"DROP ROLE {role}")
 
 
 @needs_postgres
 def test_role_that_may_only_read_and_write_rows_can_start_and_do_everything(
-    engine: Engine, limited_engine: Engine, monkeypatch: pytest.MonkeyPatch
+    empty_engine: Engine, limited_role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.database.engine", limited_engine)
-
-    upgrade(limited_engine.url.render_as_string(hide_password=False))
+    upgrade_database()
+    url = empty_engine.url.update_query_dict({"options": f"-c role={limited_role}"})
+    limited_url = url.render_as_string(hide_password=False)
     statuses = set()
-    for operation in OPERATIONS:
-        delete_all_rows(engine)
-        actor = UserFactory.create(admin=True)
-        ids = make_rows(operation, UserFactory.create(), actor)
-        statuses.add(send(client_of(actor), operation, ids).status_code)
+
+    upgrade(limited_url)
+    with new_engine(limited_url) as limited_engine:
+        monkeypatch.setattr("app.database.engine", limited_engine)
+        for operation in OPERATIONS:
+            delete_all_rows(empty_engine)
+            actor = UserFactory.create(admin=True)
+            ids = make_rows(operation, UserFactory.create(), actor)
+            statuses.add(send(client_of(actor), operation, ids).status_code)
 
     assert statuses <= {200, 201, 204, 409}, statuses
+
+
+@pytest.fixture
+def wait_only_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0.1)
+    if TEST_DATABASE_URL:
+        monkeypatch.setattr(postgres, "STATEMENT_SECONDS", 0.1)
+
+
+@contextmanager
+def taken_away(engine: Engine) -> Iterator[None]:
+    """Move the file away, or close PostgreSQL to this database."""
+    name = str(engine.url.database)
+    if TEST_DATABASE_URL:
+        execute_on_server(
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+        yield
+        execute_on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    else:
+        engine.dispose()  # Or SQLite would go on with the file that it has open.
+        directory = Path(name).parent
+        moved = directory.rename(directory.with_name("moved"))
+        yield
+        moved.rename(directory)
+
+
+def test_app_says_that_the_database_is_lost_and_recovers_by_itself(
+    user_client: TestClient, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with taken_away(engine):
+        response = user_client.get("/users/me")
+
+    assert response.status_code == 503
+    assert response.json() == {"detail": "Database unavailable"}
+    assert response.headers["Retry-After"] == "5"
+    assert "Database unavailable: OperationalError" in caplog.text
+    assert user_client.get("/users/me").status_code == 200
+
+
+def test_lost_idle_connections_go_unnoticed(user_client: TestClient, engine: Engine) -> None:
+    with taken_away(engine):
+        pass
+
+    assert user_client.get("/users/me").status_code == 200
+
+
+@pytest.mark.usefixtures("wait_only_a_moment")
+def test_write_waits_only_so_long_for_a_lock(user_client: TestClient, engine: Engine) -> None:
+    with Session(engine) as other:
+        lock_users(other)
+        other.exec(update(User).values(username="uncommitted"))
+        registration = user_client.post("/auth/register", json=ALICE)
+        change = user_client.patch("/users/me", json={"username": "after"})
+        reading = user_client.get("/users/me")
+
+    # The registration is not answered as a conflict.
+    assert [registration.status_code, change.status_code] == [503, 503]
+    assert reading.json()["username"] == "user"
+    assert user_client.post("/auth/register", json=ALICE).status_code == 201
+    assert user_client.patch("/users/me", json={"username": "after"}).status_code == 200
+
+
+@needs_postgres
+def test_service_is_healthy_while_an_account_is_deleted(
+    client: TestClient, user: User, engine: Engine
+) -> None:
+    """With many rows that go with it, that can take two seconds."""
+    with Session(engine) as other:
+        lock_users(other)
+        other.exec(delete(User))
+        response = client.get("/health")
+
+    assert response.status_code == 200
+
+
+def test_service_that_can_only_read_is_not_healthy(
+    user_client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = engine.url.database
+    if TEST_DATABASE_URL:
+        execute_on_server(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        url = settings.database_url
+    else:
+        url = f"sqlite:///file:{name}?mode=ro&uri=true"
+
+    with new_engine(url) as read_only_engine:
+        monkeypatch.setattr("app.database.engine", read_only_engine)
+
+        assert user_client.get("/users/me").status_code == 200
+        assert user_client.get("/health").status_code == 503
+
+
+def test_service_with_a_broken_database_is_not_healthy(
+    client: TestClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Elsewhere, such an error is a 500, as it may be a bug."""
+    (tmp_path / "broken.db").write_text("This is no database.", encoding="utf-8")
+    engine = sqlite.build_engine(f"sqlite:///{tmp_path}/broken.db", POOL_SIZE)
+    monkeypatch.setattr("app.database.engine", engine)
+
+    response = client.get("/health")
+
+    assert response.status_code == 503
+    assert "The database can't be written: " in caplog.text

@@ -1,7 +1,6 @@
 """The schema is brought up to date at the start, and agrees with the models."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,91 +11,74 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.util import CommandError
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, inspect, make_url, text
-from sqlmodel import Session, SQLModel, select
+from sqlalchemy import Engine, inspect, text
+from sqlmodel import SQLModel
 
 from app import sqlite
-from app.config import settings
 from app.database import migration_transaction, upgrade_database
 from app.make_admin import make_admin
-from app.models import User
-from tests.databases import TEST_DATABASE_URL, new_database, new_engine, used_by_app_and_factories
-from tests.factories import PASSWORD, UserFactory, hashed_password
-from tests.system.server import ROOT, run, wait_until
+from tests.databases import TEST_DATABASE_URL, execute_on_server, needs_postgres
+from tests.factories import UserFactory, hashed_password
+from tests.system.server import ALICE, ROOT, copy_app, run, wait_until
 
 ALEMBIC = Config(toml_file=ROOT / "pyproject.toml")
 
 only_sqlite = pytest.mark.skipif(bool(TEST_DATABASE_URL), reason="only SQLite needs this")
-needs_postgres = pytest.mark.skipif(not TEST_DATABASE_URL, reason="needs TEST_DATABASE_URL")
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with new_database(tmp_path) as url:
-        monkeypatch.setattr(settings, "database_url", url)
-        yield url
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(empty_engine: Engine) -> Engine:
     """Override the shared fixture: an empty database, without tables."""
-    with new_engine(database_url) as engine, used_by_app_and_factories(engine):
-        yield engine
+    return empty_engine
 
 
-def recreate_database(url: str, options: str) -> None:
+def recreate_database(engine: Engine, options: str) -> None:
     """Make a database of PostgreSQL again, with other options."""
-    name = make_url(url).database
-    with new_engine(str(TEST_DATABASE_URL)) as server:
-        connection = server.execution_options(isolation_level="AUTOCOMMIT").connect()
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
-        connection.close()
+    name = engine.url.database
+    execute_on_server(
+        f"DROP DATABASE {name}", f"CREATE DATABASE {name} TEMPLATE template0 {options}"
+    )
 
 
 def read_schema(engine: Engine) -> list[str]:
     """Return the schema in the database's own words, one line for each thing in it."""
-    queries = (
-        [
+    if TEST_DATABASE_URL:
+        queries = [
             "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default"
             " FROM information_schema.columns WHERE table_schema = 'public'",
             "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
             " FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
         ]
-        if TEST_DATABASE_URL
-        else ["SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"]
-    )
+    else:
+        queries = ["SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"]
     with engine.connect() as connection:
         rows = [row for query in queries for row in connection.exec_driver_sql(query)]
-    lines = [" ".join(map(str, row)) for row in rows]
-    if not TEST_DATABASE_URL:
-        lines = [part for line in lines for part in split_table(line)]
+    lines = []
+    for row in rows:
+        # On SQLite, a migration adds a column at the end, wherever the model has it, and with
+        # other spaces.
+        words = re.sub("[()]", " ", " ".join(map(str, row)))
+        parts = [" ".join(part.split()) for part in words.split(",")]
+        lines += [f"{parts[0]}: {part}" for part in parts]
     return sorted(line for line in lines if "alembic_version" not in line)
 
 
-def split_table(statement: str) -> list[str]:
-    """Split the statement that made an SQLite table into its columns and constraints.
-
-    A migration adds a column at the end, wherever the model has it, and with other spaces.
-    """
-    if not statement.startswith("CREATE TABLE"):
-        return [statement]
-    table, body = statement.split("(", maxsplit=1)
-    return [f"{table}: {' '.join(re.sub('[()]', ' ', part).split())}" for part in body.split(",")]
-
-
-def test_migrations_make_the_schema_of_the_models(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    with new_database(tmp_path / "other") as url, new_engine(url) as other:
-        SQLModel.metadata.create_all(other)
-        expected = read_schema(other)
+def test_migrations_make_the_schema_of_the_models(engine: Engine) -> None:
+    SQLModel.metadata.create_all(engine)
+    expected = read_schema(engine)
+    SQLModel.metadata.drop_all(engine)
 
     upgrade_database()
 
-    assert read_schema(engine) == expected, (
-        'Write the missing migration: uv run alembic revision --autogenerate -m "Say what changed"'
+    migrated = read_schema(engine)
+    assert migrated == expected, (
+        f"Only in the models: {[line for line in expected if line not in migrated]}\n"
+        f"Only in the migrations: {[line for line in migrated if line not in expected]}\n"
+        "Write the missing migration: uv run alembic upgrade head"
+        ' && uv run alembic revision --autogenerate -m "Say what changed"'
     )
+    command.check(ALEMBIC)  # Alembic finds no difference, either.
 
 
 def test_all_migrations_can_be_undone(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,24 +100,20 @@ def test_database_of_a_later_release_is_refused(engine: Engine) -> None:
 
 
 @only_sqlite
-def test_migration_waits_an_hour_for_another_process(database_url: str) -> None:
-    with sqlite.build_migration_engine(database_url).connect() as connection:
+def test_migration_waits_an_hour_for_another_process(engine: Engine) -> None:
+    with sqlite.build_migration_engine(str(engine.url)).connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 3_600_000
-
-
-def make_row_of_a_user(engine: Engine) -> None:
-    user = UserFactory.create()
-    table = "CREATE TABLE rows (name, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE)"
-    with engine.begin() as connection:
-        connection.execute(text(table))
-        connection.execute(text(f"INSERT INTO rows VALUES ('kept', {user.id})"))
 
 
 @only_sqlite
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_rows_of_users_survive_when_a_migration_rebuilds_the_users(engine: Engine) -> None:
     upgrade_database()
-    make_row_of_a_user(engine)
+    user = UserFactory.create()
+    table = "CREATE TABLE rows (name, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE)"
+    with engine.begin() as connection:
+        connection.execute(text(table))
+        connection.execute(text(f"INSERT INTO rows VALUES ('kept', {user.id})"))
 
     with migration_transaction() as connection:
         operations = Operations(MigrationContext.configure(connection))
@@ -149,16 +127,17 @@ def test_rows_of_users_survive_when_a_migration_rebuilds_the_users(engine: Engin
 @only_sqlite
 def test_migration_that_leaves_rows_without_their_user_is_undone(engine: Engine) -> None:
     upgrade_database()
-    make_row_of_a_user(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE rows (user_id INTEGER REFERENCES users (id))"))
 
     with (
         pytest.raises(RuntimeError, match="refer to rows that don't exist"),
         migration_transaction() as connection,
     ):
-        connection.execute(text("DELETE FROM users"))
+        connection.execute(text("INSERT INTO rows VALUES (1)"))
 
-    with Session(engine) as session:
-        assert session.exec(select(User)).one()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM rows")).all() == []
 
 
 @needs_postgres
@@ -166,9 +145,8 @@ def test_migration_and_those_that_wait_for_it_may_take_longer_than_other_stateme
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.postgres.STATEMENT_SECONDS", 0.1)
-    with engine.begin() as connection:
-        for name in ("statement_timeout", "lock_timeout"):
-            connection.execute(text(f"ALTER DATABASE {engine.url.database} SET {name} = 100"))
+    change = f"ALTER DATABASE {engine.url.database} SET"
+    execute_on_server(f"{change} statement_timeout = 100", f"{change} lock_timeout = 100")
     waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
     def migrate() -> None:
@@ -183,67 +161,60 @@ def test_migration_and_those_that_wait_for_it_may_take_longer_than_other_stateme
 
 
 @needs_postgres
-def test_database_that_cannot_store_all_characters_is_refused(database_url: str) -> None:
-    recreate_database(database_url, "ENCODING 'LATIN1' LOCALE 'C'")
+def test_database_that_cannot_store_all_characters_is_refused(engine: Engine) -> None:
+    recreate_database(engine, "ENCODING 'LATIN1' LOCALE 'C'")
 
     with pytest.raises(ValueError, match="has the encoding LATIN1, and needs UTF8"):
         upgrade_database()
 
 
-@pytest.fixture
-def turkish_engine(database_url: str, engine: Engine) -> Engine:
-    """Make a database where lower('I') isn't 'i', as the release of revision 0001 left it."""
-    recreate_database(database_url, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'")
-    command.upgrade(ALEMBIC, "0001")
-    return engine
-
-
-def insert_users(engine: Engine, *usernames: str) -> None:
-    """Insert users into the tables of revision 0001. The factories know the newest ones."""
-    columns = "username, email, hashed_password, is_admin, token_version"
-    statement = f"INSERT INTO users ({columns}) VALUES (:name, :name, :hash, false, 0)"
-    with engine.begin() as connection:
-        for name in usernames:
-            connection.execute(text(statement), {"name": name, "hash": hashed_password()})
-
-
 @needs_postgres
-def test_names_are_compared_in_ascii_in_a_turkish_database(
-    turkish_engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
+def test_names_are_compared_in_ascii_once_none_differ_only_in_case(
+    engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.make_admin.engine", turkish_engine)
-    account = {"username": "irfan", "email": "irfan@example.com", "password": PASSWORD}
-    insert_users(turkish_engine, "Irfan", "Ali")
+    """In Turkish, lower('I') isn't 'i', so users like these could register at revision 0001."""
+    monkeypatch.setattr("app.make_admin.engine", engine)
+    account = ALICE | {"username": "irfan"}
+    recreate_database(engine, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'")
+    command.upgrade(ALEMBIC, "0001")
+    with engine.begin() as connection:
+        for name in ("Irfan", "irfan", "Ali"):
+            # The factories only know the newest tables.
+            values = f"'{name}', '{name}', '{hashed_password()}', false, 0"
+            columns = "username, email, hashed_password, is_admin, token_version"
+            connection.execute(text(f"INSERT INTO users ({columns}) VALUES ({values})"))
+    before = read_schema(engine)
 
+    with pytest.raises(ValueError, match="differ only in case, so rename some: Irfan, irfan"):
+        upgrade_database()
+    assert read_schema(engine) == before
+
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE users SET username = 'other' WHERE username = 'irfan'"))
     upgrade_database()
-
     assert client.post("/auth/token", data=account).status_code == 200
     assert client.post("/auth/register", json=account).status_code == 409
     assert make_admin("irfan") == "Irfan is an admin now."
 
 
-@needs_postgres
-def test_migration_names_users_who_differ_only_in_case_and_changes_nothing(
-    turkish_engine: Engine,
-) -> None:
-    insert_users(turkish_engine, "Irfan", "irfan", "Ali")
-    before = read_schema(turkish_engine)
-
-    with pytest.raises(ValueError, match="differ only in case, so rename some: Irfan, irfan"):
-        upgrade_database()
-
-    with turkish_engine.connect() as connection:
-        names = connection.scalars(text("SELECT username FROM users ORDER BY id")).all()
-    assert names == ["Irfan", "irfan", "Ali"]
-    assert read_schema(turkish_engine) == before
-
-
-def test_alembic_needs_no_key_and_does_not_warn(database_url: str) -> None:
-    upgrade_database()
+def test_alembic_needs_no_key_and_takes_a_message_in_any_language(tmp_path: Path) -> None:
+    """The name of the file only has its first words, which are ASCII here."""
+    project = copy_app(tmp_path)
+    # Then Python assumes ASCII in files, as it assumes another code page on Windows.
+    platform = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    commands = """
+from alembic.config import main
+main(["upgrade", "head"])
+main(["check"])
+main(["revision", "-m", "A message that is long enough, and an \\xc1ngulo"])
+main(["upgrade", "head"])
+"""
 
     # As with `alembic`, and unlike with `python -m alembic`, Python doesn't look for `app` here.
-    command_line = ("-P", "-m", "alembic", "check")
-    result = run(*command_line, directory=ROOT, PYTHONPATH="", DATABASE_URL=database_url)
+    result = run("-P", "-c", commands, directory=project, PYTHONPATH="", **platform)
 
-    assert result.stdout == "No new upgrade operations detected.\n", result.stderr
+    assert result.returncode == 0, result.stderr
+    assert "No new upgrade operations detected.\n" in result.stdout
     assert "Warning" not in result.stderr
+    (script,) = project.glob("app/migrations/versions/*_a_message*.py")
+    assert "and an Ángulo" in script.read_text(encoding="utf-8")

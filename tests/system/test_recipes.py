@@ -9,20 +9,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from app.config import settings
-from app.database import migration_transaction
-from tests.databases import new_database, new_engine, upgrade, used_by_app_and_factories
+from app.database import migration_transaction, upgrade_database
 from tests.factories import PostFactory, UserFactory
-from tests.system.migrations import ROOT
+from tests.system.server import ROOT
 
 pytestmark = pytest.mark.skipif("TEST_RECIPES" not in os.environ, reason="TEST_RECIPES isn't set")
 
@@ -80,24 +78,16 @@ def run_all_checks(copy: Path) -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Copy the project, and return the directory of the copy."""
-    for pattern in ("pyproject.toml", "README.md", "app/**/*", "tests/**/*"):
-        for file in ROOT.glob(pattern):
-            if file.is_file() and file.suffix != ".pyc":
-                target = tmp_path / "copy" / file.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    return tmp_path / "copy"
+    ignore = shutil.ignore_patterns(".*", "*.pyc", "*.db")
+    return shutil.copytree(ROOT, tmp_path / "copy", ignore=ignore)
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(empty_engine: Engine) -> str:
     """Make a database with the tables of this project, and with a row in each of them."""
-    with new_database(tmp_path) as url:
-        upgrade(url)
-        with new_engine(url) as engine, used_by_app_and_factories(engine):
-            PostFactory.create(author=UserFactory.create(username="alice"))
-        monkeypatch.setattr(settings, "database_url", url)
-        yield url
+    upgrade_database()
+    PostFactory.create(author=UserFactory.create(username="alice"))
+    return settings.database_url
 
 
 @pytest.mark.parametrize("name", ["Comments", "Bookmarks"])

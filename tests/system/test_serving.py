@@ -1,69 +1,89 @@
-"""What only a real server shows: kept connections, the address of a client, and a drain."""
+"""What only a real server shows: kept connections, addresses, attacks on the login, and a drain."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.databases import new_database
-from tests.factories import PASSWORD
-from tests.system.server import Server, running_server
-
-ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-WRONG_LOGIN = {"username": "alice", "password": "wrong password"}
+from app.dependencies import HASHING_SLOTS, HashingSlot
+from tests.system.server import ALICE, Server, receive, running_server, send_at_once, send_login
 
 
 def test_head_sends_no_body_on_a_connection_that_is_kept(server: Server) -> None:
     """Otherwise the client would read the body as the beginning of the next response."""
-    with server.connect() as connection, connection.makefile("rb") as stream:
+    with server.connect() as connection:
         connection.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        head = [stream.readline() for _ in range(5)]
-        while head[-1] != b"\r\n":
-            head.append(stream.readline())
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        next_line = stream.readline()
+        head, next_response = receive(connection).split(b"\r\n\r\n", maxsplit=1)
 
-    assert head[0] == b"HTTP/1.1 200 OK\r\n"
-    assert b"content-length: 15\r\n" in head
-    assert next_line == b"HTTP/1.1 200 OK\r\n"
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 15" in head
+    assert next_response.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize(
-    ("forwarded_for", "address"), [("192.0.2.1", "192.0.2.1"), ("192.0.2.2:50000", "192.0.2.2")]
-)
-def test_trusted_proxy_says_who_the_client_is(
-    server: Server, forwarded_for: str, address: str
+@pytest.mark.parametrize(("number", "address"), [(0, "192.0.2.1"), (1, "127.0.0.1")])
+def test_only_a_trusted_proxy_says_who_the_client_is(
+    number: int, address: str, servers: list[Server]
 ) -> None:
-    """Uvicorn trusts 127.0.0.1, unless FORWARDED_ALLOW_IPS says otherwise."""
-    with server.client(**{"X-Forwarded-For": forwarded_for}) as client:
-        response = client.post("/auth/token", data=WRONG_LOGIN)
+    """Uvicorn trusts 127.0.0.1, but not where FORWARDED_ALLOW_IPS names another one."""
+    server = servers[number]
+    with server.client(**{"X-Forwarded-For": "192.0.2.1"}) as client:
+        response = client.post("/auth/token", data={"username": "nobody", "password": "guess"})
 
     assert response.status_code == 401
     assert f"Refused /auth/token from {address} for user None" in server.read_log()
 
 
-def test_other_clients_cannot_choose_their_address(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/test.db"
-    with running_server(url, FORWARDED_ALLOW_IPS="192.0.2.9") as server:
-        with server.client(**{"X-Forwarded-For": "192.0.2.1"}) as client:
-            client.post("/auth/token", data=WRONG_LOGIN)
-        log = server.read_log()
+def test_guesses_at_once_are_throttled(server: Server) -> None:
+    guesses = [
+        {"method": "POST", "url": "/auth/token", "data": ALICE | {"password": f"guess {n}"}}
+        for n in range(50)
+    ]
+    # From an address of their own, or nobody could log in as this user in the next tests.
+    with server.client(**{"X-Forwarded-For": "198.51.100.1"}) as client:
+        client.post("/auth/register", json=ALICE)
 
-    assert "Refused /auth/token from 127.0.0.1 for user None" in log
+        responses = send_at_once([client], guesses)
+
+    statuses = Counter(response.status_code for response in responses)
+    assert statuses.keys() == {401, 429}
+    # The guess in the other hashing slot is verified too.
+    assert statuses[401] in (10, 11)
 
 
-def test_requests_in_flight_are_answered_before_the_server_stops(tmp_path: Path) -> None:
-    form = f"username=alice&password={PASSWORD}".replace(" ", "+")
-    request = (
-        "POST /auth/token HTTP/1.1\r\nHost: localhost\r\n"
-        "Content-Type: application/x-www-form-urlencoded\r\n"
-        f"Content-Length: {len(form)}\r\n\r\n{form}"
-    )
+def test_no_password_is_verified_for_clients_that_are_gone(server: Server) -> None:
+    patient = [server.connect() for _ in range(HASHING_SLOTS)]
+    impatient = [server.connect() for _ in range(60)]
+    with server.client() as client:
+        client.post("/auth/register", json=ALICE)
+        earlier = server.read_log()
 
-    with new_database(tmp_path) as url, running_server(url) as server, server.client() as client:
-        client.post("/auth/register", json=ACCOUNT)
+        for number, connection in enumerate(patient + impatient):
+            send_login(connection, username=f"nobody{number}", password="guess")
+        # The server has read all of these logins when it answers this request.
+        client.get("/")
+        for connection in impatient:
+            connection.close()
+        response = client.post("/auth/token", data=ALICE)
+
+    for connection in patient:
+        connection.close()
+    assert response.status_code == 200
+    # Of the impatient, a few may have been verified before they were gone.
+    verified = server.read_log().removeprefix(earlier).count("for user None")
+    assert 0 < verified < 30
+
+
+def test_two_passwords_are_hashed_at_once() -> None:
+    assert HashingSlot.max_concurrency == HASHING_SLOTS == 2
+
+
+def test_stopping_server_answers_requests_in_flight_and_closes_its_database(tmp_path: Path) -> None:
+    with running_server(f"sqlite:///{tmp_path}/test.db") as server, server.client() as client:
+        client.post("/auth/register", json=ALICE)
         connections = [server.connect() for _ in range(6)]
         for connection in connections:
-            connection.sendall(request.encode())
+            send_login(connection, username=ALICE["username"], password=ALICE["password"])
         # The server has read these requests when it answers this one.
         client.get("/")
         server.process.terminate()
@@ -72,3 +92,5 @@ def test_requests_in_flight_are_answered_before_the_server_stops(tmp_path: Path)
             connection.close()
 
     assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 6
+    # SQLite then has everything in one file, which can be copied.
+    assert [file.name for file in tmp_path.iterdir()] == ["test.db"]

@@ -1,89 +1,82 @@
 """What a server does when it starts, and why it may refuse to."""
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import socket
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
-from typing import ClassVar
 
 import pytest
-from sqlalchemy import inspect
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
 
-from tests.databases import new_database, new_engine
-from tests.system.migrations import copy_app, write_migration
-from tests.system.server import ROOT, find_free_port, starting_server, wait_until
-
-ACCOUNT = {"username": "alice", "email": "alice@example.com", "password": "horse staple"}
-KEY_HINT = "SECRET_KEY is not set; make one with: python -c 'import secrets; print("
+from tests.databases import new_database
+from tests.system.server import ALICE, SERVE, SETTINGS, copy_app, run, running_server, wait_until
 
 
-def log_of_refused_start(database_url: str, project: Path = ROOT, **settings: str) -> str:
+def log_of_refused_start(directory: Path, **variables: str) -> str:
     """Start a server that can't start, and return its log."""
-    with starting_server(database_url, project=project, **settings) as server:
-        # Uvicorn starts a worker again and again, unless it ends with this status.
-        assert server.process.wait(60) == 3
-        log = server.read_log()
+    result = run(*SERVE, directory=directory, **SETTINGS | variables)
 
-    assert "Traceback" not in log
-    return log
-
-
-def test_server_without_a_key_says_how_to_make_one(tmp_path: Path) -> None:
-    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", SECRET_KEY="")
-
-    assert f"Cannot start: {KEY_HINT}" in log
-    assert not (tmp_path / "test.db").exists()
+    # Uvicorn starts a worker again and again, unless it ends with this status.
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+    return result.stderr
 
 
-def test_server_that_cannot_open_its_database_says_so() -> None:
-    log = log_of_refused_start("sqlite:////nowhere/at/all.db")
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        # The database of SETTINGS doesn't exist, either.
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set; make one with: python -c 'import secrets; "),
+        ({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "unable to open database file"),
+        pytest.param(
+            {"DATABASE_URL": "sqlite:///app.db", "RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1"},
+            "RATE_LIMIT_STORAGE_URI can't be reached",
+            marks=pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis"),
+        ),
+    ],
+    ids=["no key", "no database", "no Redis"],
+)
+def test_server_that_cannot_start_says_why(
+    settings: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    assert f"Cannot start: {reason}" in log_of_refused_start(tmp_path, **settings)
 
-    assert "Cannot start: unable to open database file" in log
 
-
-@pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis")
-def test_server_that_cannot_reach_redis_says_so(tmp_path: Path) -> None:
-    redis = "redis://127.0.0.1:1"
-    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", RATE_LIMIT_STORAGE_URI=redis)
-
-    assert "Cannot start: RATE_LIMIT_STORAGE_URI can't be reached" in log
-
-
-def test_migration_that_fails_stops_the_start_and_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("upgrades", "reason"),
+    [
+        (["op.execute('CREATE TABLE a (id INTEGER)'); op.execute('SELECT nonsense')"], "nonsense"),
+        (["pass", "pass"], "Multiple head revisions are present"),
+    ],
+    ids=["failing migration", "two that follow the same one"],
+)
+def test_migrations_that_fail_stop_the_start_and_change_nothing(
+    upgrades: list[str], reason: str, empty_engine: Engine, tmp_path: Path
+) -> None:
     project = copy_app(tmp_path)
-    create, fail = "CREATE TABLE scratch (id INTEGER)", "SELECT nonsense FROM users"
-    write_migration(project, "bad", f"op.execute('{create}'); op.execute('{fail}')")
+    newest = ScriptDirectory(str(project / "app/migrations")).get_current_head()
+    for number, upgrade in enumerate(upgrades):
+        (project / f"app/migrations/versions/new{number}.py").write_text(
+            "from alembic import op\n"
+            f"revision, down_revision = 'new{number}', {newest!r}\n"
+            f"def upgrade() -> None:\n    {upgrade}\n",
+            encoding="utf-8",
+        )
 
-    with new_database(tmp_path) as url, new_engine(url) as engine:
-        log = log_of_refused_start(url, project)
-        tables = inspect(engine).get_table_names()
+    url = empty_engine.url.render_as_string(hide_password=False)
+    log = log_of_refused_start(tmp_path, PYTHONPATH=str(project), DATABASE_URL=url)
 
     assert "Cannot start: " in log
-    assert "nonsense" in log
-    assert tables == []
-
-
-def test_migrations_that_follow_the_same_one_stop_the_start(tmp_path: Path) -> None:
-    project = copy_app(tmp_path)
-    write_migration(project, "one", "pass")
-    write_migration(project, "two", "pass")
-
-    log = log_of_refused_start(f"sqlite:///{tmp_path}/test.db", project)
-
-    assert "Cannot start: Multiple head revisions are present" in log
+    assert reason in log
+    assert inspect(empty_engine).get_table_names() == []
 
 
 def test_two_workers_can_start_at_once_on_an_empty_database(tmp_path: Path) -> None:
-    port = find_free_port()
-    with (
-        new_database(tmp_path) as url,
-        starting_server(url, "--workers", "2", "--port", str(port)) as server,
-    ):
+    with new_database(tmp_path) as url, running_server(url, "--workers", "2") as server:
         wait_until(lambda: server.read_log().count("Application startup complete") == 2)
-        server.url = f"http://127.0.0.1:{port}"
         with server.client() as client:
-            first = client.post("/auth/register", json=ACCOUNT)
-            second = client.post("/auth/register", json=ACCOUNT)
+            first = client.post("/auth/register", json=ALICE)
+            second = client.post("/auth/register", json=ALICE)
         log = server.read_log()
 
     assert [first.status_code, second.status_code] == [201, 409]
@@ -93,55 +86,30 @@ def test_two_workers_can_start_at_once_on_an_empty_database(tmp_path: Path) -> N
     assert log.count(f"User {first.json()['id']} is an admin, as the first user") == 1
 
 
-def test_path_with_two_slashes_at_its_start_works(tmp_path: Path) -> None:
-    """SQLite takes such a path for a host in a `file:` URI, but not as a plain path."""
-    with starting_server(f"sqlite:////{tmp_path}/test.db") as server:
-        server.wait_until_started()
-        with server.client() as client:
-            assert client.get("/health").status_code == 200
+def test_every_file_is_opened_with_a_named_encoding(tmp_path: Path) -> None:
+    code = "import app.main, app.make_admin; app.main.upgrade_database()"
+    options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
 
-    assert (tmp_path / "test.db").exists()
+    result = run(*options, "-c", code, directory=tmp_path, FASTAPI_ENV="development")
 
-
-def test_project_can_be_in_a_folder_with_any_name(tmp_path: Path) -> None:
-    directory = tmp_path / "Mes projets été 100%41"
-    directory.mkdir()
-    project = copy_app(directory)
-    # As a checkout on Windows has them.
-    for file in project.rglob("*.py"):
-        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-
-    with starting_server("sqlite:///app.db", project=project) as server:
-        server.wait_until_started()
-        with server.client() as client:
-            assert client.post("/auth/register", json=ACCOUNT).status_code == 201
-
-
-class Collector(BaseHTTPRequestHandler):
-    """Receive what OpenTelemetry exports, and note the paths."""
-
-    paths: ClassVar[list[str]] = []
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.paths.append(self.path)
-        self.send_response(200)
-        self.end_headers()
+    assert result.returncode == 0, result.stderr
 
 
 def test_server_exports_traces_to_opentelemetry(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
-        Thread(target=collector.serve_forever).start()
-        with starting_server(
-            f"sqlite:///{tmp_path}/test.db",
-            FASTAPI_OTEL_AUTO_CONFIGURE="true",
-            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}",
-        ) as server:
-            server.wait_until_started()
-            with server.client() as client:
-                response = client.get("/health")
-        collector.shutdown()
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.settimeout(30)
+        settings = {
+            "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "1",  # Milliseconds.
+        }
+        url = f"sqlite:///{tmp_path}/test.db"
+        with running_server(url, **settings) as server, server.client() as client:
+            response = client.get("/health")
+            with collector.accept()[0] as exporter:
+                export = exporter.recv(20)
+            server.process.kill()  # Or it would go on exporting for a while.
 
     assert response.status_code == 200
-    assert "/v1/traces" in Collector.paths
+    assert export.startswith(b"POST /v1/traces ")
