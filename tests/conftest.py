@@ -93,7 +93,6 @@ def session(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def client(engine: Engine) -> TestClient:
-    """Send requests without a token."""
     return DocumentedClient(app)
 
 

@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, StaticPool, create_engine, event, make_url
 from sqlmodel import Session, SQLModel
 
-from app.config import settings
-from app.database import POOL_SIZE, get_session, upgrade_database
+from app.database import POOL_SIZE, get_session
 from app.main import app
 from tests.factories import factory_session
 
@@ -73,13 +72,6 @@ def new_database(directory: Path) -> Iterator[str]:
         yield POSTGRES_URL.set(database=name).render_as_string(hide_password=False)
     finally:
         execute_on_server(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def upgrade(url: str) -> None:
-    """Migrate a database here, as a server that has nothing to migrate starts in half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "database_url", url)
-        upgrade_database()
 
 
 @contextmanager

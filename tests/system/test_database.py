@@ -26,7 +26,6 @@ from tests.databases import (
     execute_on_server,
     needs_postgres,
     new_engine,
-    upgrade,
 )
 from tests.factories import UserFactory
 from tests.operations import OPERATIONS, make_rows, send
@@ -160,7 +159,8 @@ def test_role_that_may_only_read_and_write_rows_can_start_and_do_everything(
     limited_url = url.render_as_string(hide_password=False)
     statuses = set()
 
-    upgrade(limited_url)
+    monkeypatch.setattr(settings, "database_url", limited_url)
+    upgrade_database()
     with new_engine(limited_url) as limited_engine:
         monkeypatch.setattr("app.database.engine", limited_engine)
         for operation in OPERATIONS:

@@ -1,10 +1,9 @@
 """Tests of the tests: what the fixtures promise, and the traps that they avoid."""
 
-from collections.abc import Callable, Iterator
-from typing import Annotated
+from collections.abc import Iterator
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, QueuePool
 from sqlmodel import Session, select
@@ -50,27 +49,6 @@ def test_forgotten_commit_is_hidden_when_test_and_app_share_a_session(
 
     assert response.status_code == 201
     assert session.exec(select(User)).one().username == "lost"
-
-
-def make_get_greeting(name: str) -> Callable[[], str]:
-    def get_greeting() -> str:
-        return f"Hello {name}"
-
-    return get_greeting
-
-
-def test_override_is_ignored_when_each_call_makes_a_new_dependency() -> None:
-    """FastAPI finds an override by the function itself, and this one only looks the same."""
-    app = FastAPI()
-
-    @app.get("/")
-    def read_greeting(greeting: Annotated[str, Depends(make_get_greeting("Alice"))]) -> str:
-        return greeting
-
-    app.dependency_overrides[make_get_greeting("Alice")] = lambda: "Overridden"
-    response = TestClient(app).get("/")
-
-    assert response.json() == "Hello Alice"
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
