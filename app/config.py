@@ -23,9 +23,9 @@ ORIGIN = r"\*|(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.:[\]-]+"
 STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, unless it ends with this status.
 
 
-def default_secret_key(settings: dict[str, Any]) -> SecretBytes:
+def default_secret_key(values: dict[str, Any]) -> SecretBytes:
     """Return the key to use when SECRET_KEY isn't set."""
-    if settings["fastapi_env"] == "production":
+    if values["fastapi_env"] == "production":
         # For commands, which sign nothing. The app doesn't start with this key: see main.py.
         return SecretBytes(secrets.token_bytes(KEY_BYTES))
     # Keep it in a file: with a new key after each reload, everyone would be logged out.
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_file_encoding="utf-8-sig",  # Windows may put a mark in front of UTF-8.
+        env_file_encoding="utf-8-sig",  # Editors on Windows may add a byte order mark.
         env_ignore_empty=True,
         extra="ignore",
         str_strip_whitespace=True,
@@ -112,7 +112,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # RATE_LIMIT_STORAGE_URI has two types, and an error for each. The last one is shown.
+        # Skip that of SECRET_KEY if FASTAPI_ENV is wrong. If a setting has two, show the last one.
         errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in errors}
         lines = [f"{name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]

@@ -1,4 +1,4 @@
-"""The engine, the session of a request, the lock of the users and the migrations."""
+"""The engine, the session of a request, the lock on users, and the migrations."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ async def get_session() -> AsyncIterator[Session]:
         yield session
     finally:
         # Closing rolls back what wasn't committed. On PostgreSQL, that sends a request to the
-        # server, so it runs in a thread. On SQLite, it takes no time.
+        # server, so it runs in a thread.
         if session.in_transaction() and engine.dialect.name == "postgresql":
             await run_in_threadpool(session.close)
         else:
@@ -76,7 +76,7 @@ def migration_transaction() -> Iterator[Connection]:
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise RuntimeError("a migration left rows that refer to rows that don't exist")
         else:
-            # A migration may take longer than the server lets other statements take.
+            # A migration may take longer than the server allows other statements to take.
             connection.exec_driver_sql(
                 "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
             )

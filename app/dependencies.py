@@ -1,4 +1,4 @@
-"""The dependencies of endpoints, with an alias for each, such as EditablePost.
+"""The dependencies of endpoints, most with an alias, such as EditablePost.
 
 FastAPI runs `def` functions in a thread. Those that wait for nothing don't need one, so they are
 `async def`, which is faster.
@@ -9,11 +9,11 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, select
 
 from app import errors, security
 from app.database import SessionDep, lock_users
-from app.models import Id, Post, User
+from app.models import Id, Post, RequestModel, User
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
@@ -87,7 +87,7 @@ def refuse_if_last_admin(user: User, session: Session) -> None:
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Hold one of the HASHING_SLOTS during the `yield`. `max_concurrency`, below, counts them."""
+    """Wait for one of HASHING_SLOTS (see `max_concurrency`, below) and hold it for the `yield`."""
     if await request.is_disconnected():
         # Don't hash for a client that gave up while it waited: that would only delay others.
         raise HTTPException(499, "The client closed the connection")  # For the access log.
@@ -101,13 +101,14 @@ HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 
 
-class Page(SQLModel):
+class Page(RequestModel):
     """The query parameters of a list that is sorted by id, in pages.
 
     Unlike with an offset, all pages cost the same, and rows that are added or deleted meanwhile
     don't shift the next page. To see whether there is one, a list reads one row more than `limit`.
     """
 
+    model_config = {"extra": "ignore"}
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
     # JavaScript, and so Swagger UI, rounds integers that are greater than this.
     after: int = Field(

@@ -1,4 +1,4 @@
-"""Swagger UI from our own server, and the errors and headers that FastAPI can't know of."""
+"""Swagger UI from our own server, and the errors and headers that FastAPI can't know."""
 
 from typing import Any
 
@@ -25,15 +25,23 @@ LOCATION: Responses = {201: {"headers": {"Location": header("/path/7")}}}
 
 
 def document(*error_classes: type[ApiError]) -> Responses:
-    """Describe the errors that an operation can respond with, each with its body as an example."""
+    """Describe the errors that an operation can respond with, each with its body as an example.
+
+    They replace those of its router that have the same status.
+    """
     responses: Responses = {}
     for error in error_classes:
-        response = responses.setdefault(error.status_code, {"description": error.detail})
-        response["model"] = ErrorBody
-        headers = response.setdefault("headers", {})
-        headers.update({name: header(value) for name, value in error.headers.items()})
-        content = response.setdefault("content", {"application/json": {"examples": {}}})
-        examples = content["application/json"]["examples"]
+        response = responses.setdefault(
+            error.status_code,
+            {
+                "model": ErrorBody,
+                "description": error.detail,
+                "headers": {},
+                "content": {"application/json": {"examples": {}}},
+            },
+        )
+        response["headers"] |= {name: header(value) for name, value in error.headers.items()}
+        examples = response["content"]["application/json"]["examples"]
         examples[error.detail] = {"value": {"detail": error.detail}}
     return responses
 
@@ -52,5 +60,5 @@ def add_docs(app: FastAPI) -> None:
             swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
         )
 
-    # Mount this after the route above, as it also matches that path.
+    # The files that the page above loads.
     app.mount("/docs", StaticFiles(packages=[("fastapi_swagger", "resources")]))

@@ -84,7 +84,7 @@ class TooManyFailures(ApiError):
     headers = {"Retry-After": "60"}  # An example, in seconds.
 
 
-class DatabaseUnavailable(ApiError):  # `handle_database_error` responds with it.
+class DatabaseUnavailable(ApiError):
     status_code = 503
     detail = "Database unavailable"
     headers = {"Retry-After": "5"}
@@ -97,7 +97,7 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
 
 
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    """Say where and why, but never repeat a value that was sent: it may be a password."""
+    """Give up to 100 reasons, but never repeat a value that was sent: it may be a password."""
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
     for reason in reasons:
         if reason["type"] == "value_error":
@@ -107,7 +107,7 @@ async def handle_invalid_request(_: Request, error: RequestValidationError) -> R
 
 
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
-    """Respond with 409 to a conflict, and with 503 if the database can't be reached."""
+    """Respond with 409 to a conflict, and with 503 if the database can't be used."""
     if isinstance(error, exc.IntegrityError | StaleDataError):
         # Only the first line, as the others can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])

@@ -88,6 +88,6 @@ def read_health(session: SessionDep) -> Health:
     try:
         check_writable(session)
     except SQLAlchemyError as error:  # Any error of the database means unhealthy.
-        logger.error("The database can't be written: %r", error)
+        logger.error("Can't write to the database: %r", error)
         raise errors.DatabaseUnavailable from error
     return Health()

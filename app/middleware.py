@@ -1,6 +1,6 @@
 """Middleware for HEAD requests and protective headers.
 
-It is plain ASGI, as `@app.middleware("http")` is slower and can't change the method of a request.
+It is plain ASGI, as `@app.middleware("http")` is slower and can't pass on another `scope`.
 """
 
 from starlette.datastructures import Headers, MutableHeaders

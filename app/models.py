@@ -51,16 +51,18 @@ def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config
     return {"json_schema_extra": {"example": fields}}
 
 
-class RequestBody(SQLModel):
+class RequestModel(SQLModel):
+    """A body, a form or the parameters of a query."""
+
     # Refuse unknown fields. A subclass adds its own `model_config` to this one.
     model_config = {"extra": "forbid"}
     # SQLModel's own `__new__` and `__init__` have arguments called `cls` and `__pydantic_self__`,
-    # so without this, a body with such a field causes a 500.
+    # so without this, a field of such a name causes a 500.
     __init__ = BaseModel.__init__
 
 
 class TableBase(SQLModel):
-    # Without this, SQLite gives the id of a deleted row to a new one, so old links would find that.
+    # Without this, SQLite gives the id of a deleted row to a new one, and old links find the new.
     __table_args__ = {"sqlite_autoincrement": True}
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}
@@ -69,11 +71,11 @@ class TableBase(SQLModel):
 
 
 class UserBase(SQLModel):
-    username: str
-    email: str
+    username: str = Field(sa_type=ASCII_TEXT)
+    email: str = Field(unique=True)
 
 
-class UserCreate(RequestBody):
+class UserCreate(RequestModel):
     model_config = example(
         username="alice", email="alice@example.com", password="correct horse battery staple"
     )
@@ -82,19 +84,19 @@ class UserCreate(RequestBody):
     password: NewPassword
 
 
-class UserUpdate(RequestBody):
+class UserUpdate(RequestModel):
     model_config = example(email="alice@example.com")
     # A field can be left out. With `Username | None`, it could also be null.
     username: Username = Field(default=None)
     email: Email = Field(default=None)
 
 
-class UserAdminUpdate(RequestBody):
+class UserAdminUpdate(RequestModel):
     model_config = example(is_admin=True)
     is_admin: StrictBool = Field(default=None)
 
 
-class PasswordUpdate(RequestBody):
+class PasswordUpdate(RequestModel):
     model_config = example(
         current_password="correct horse battery staple",
         new_password="incorrect zebra battery staple",
@@ -112,8 +114,6 @@ class UserPublic(UserBase):
 class User(UserBase, TableBase, table=True):
     __tablename__ = "users"
 
-    username: str = Field(sa_type=ASCII_TEXT)
-    email: str = Field(unique=True)
     hashed_password: str
     is_admin: bool = Field(default=False, index=True)
     # Tokens hold this number too, so changing it makes all of them invalid.
@@ -123,7 +123,7 @@ class User(UserBase, TableBase, table=True):
 
     @classmethod
     def username_equals(cls, username: str) -> ColumnElement[bool]:
-        """Return a condition for `where` that ignores upper and lower case."""
+        """Return a condition for `where` that ignores case."""
         return func.lower(col(cls.username)) == username.lower()
 
 
@@ -131,7 +131,7 @@ class User(UserBase, TableBase, table=True):
 Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
-class LoginForm(RequestBody):
+class LoginForm(RequestModel):
     """The password form of OAuth2. FastAPI's own OAuth2PasswordRequestForm has no limits."""
 
     # RFC 6749, section 3.2: unknown fields have to be ignored.
@@ -165,13 +165,13 @@ class PostBase(SQLModel):
     content: str
 
 
-class PostCreate(RequestBody):
+class PostCreate(RequestModel):
     model_config = example(title="Hello", content="My first post.")
     title: Title
     content: Content
 
 
-class PostUpdate(RequestBody):
+class PostUpdate(RequestModel):
     model_config = example(title="Hello again")
     title: Title = Field(default=None)
     content: Content = Field(default=None)

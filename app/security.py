@@ -13,7 +13,7 @@ from app.models import Id
 
 # argon2id with the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# Verified if there is no such user, so that this takes as long. No password can have a NUL.
+# Verified for an unknown user, so that it takes as long. No password can have a NUL.
 UNKNOWN_USER_HASH = hasher.hash("\0")
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:
@@ -23,7 +23,7 @@ COMMON_PASSWORDS = set(COMMON_PASSWORDS_FILE.read_text(encoding="utf-8").splitli
 
 
 def is_weak(password: str, username: str) -> bool:
-    """Check for common passwords, and for the username itself (OWASP ASVS 5.0, 6.2.4)."""
+    """Check for common passwords (OWASP ASVS 5.0, 6.2.4), and for the username itself."""
     return password.lower() in COMMON_PASSWORDS or password.lower() == username.lower()
 
 

@@ -12,12 +12,12 @@ from app.database import migration_transaction
 
 logger = logging.getLogger(__name__)
 
-# Alembic can't compare such an index on SQLite. The tests of the migrations can.
+# On SQLite, Alembic can't compare an index on lower(). The tests of the migrations can.
 warnings.filterwarnings("ignore", message=".*expression-based index")
 
 
 def log_migration(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:
-    """Leave one line in the log. It is a warning because Uvicorn shows nothing below that."""
+    """Log one line, as a warning: Python shows nothing below that by default."""
     verb = "Applied" if step.is_upgrade else "Undid"
     message = getattr(step.up_revision, "doc", "")
     logger.warning("%s migration %s: %s", verb, step.up_revision_id, message)

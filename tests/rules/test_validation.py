@@ -9,7 +9,15 @@ from httpx2 import Response
 from sqlmodel import Session, SQLModel
 
 from app.models import User
-from tests.operations import JSON_OPERATIONS, OPERATIONS, example_of, find_schema, make_rows, send
+from tests.operations import (
+    JSON_OPERATIONS,
+    LISTS,
+    OPERATIONS,
+    example_of,
+    find_schema,
+    make_rows,
+    send,
+)
 
 JSON = {"Content-Type": "application/json"}
 MANY_SCRIPTS = "Ελληνικά 中文 עברית हिन्दी 👩🏽‍💻"
@@ -17,6 +25,9 @@ MANY_SCRIPTS = "Ελληνικά 中文 עברית हिन्दी 👩🏽�
 CONTROLS = [f"horse{control}staple" for control in "\x00\x08\x0b\x0c\x0e\x1f\x7f\x9f"]
 NOT_TEXT = [None, float("nan"), "before\ud800after", *CONTROLS]
 NOT_A_LINE = [*NOT_TEXT, "", "horse\tstaple", "horse\rstaple", "horse\nstaple", "horse staple\n"]
+
+# The first three are also the names of arguments in SQLModel and Pydantic.
+UNKNOWN = ["cls", "self", "__pydantic_self__", "id", "hashed_password", "", "\0"]
 
 # Each value is tried in every operation that has a field or a parameter of this name.
 VALID: dict[str, list[Any]] = {
@@ -176,14 +187,21 @@ def test_only_the_address_is_stored_in_lower_case(
 def test_unknown_fields_are_refused(
     operation: str, admin_client: TestClient, ids: dict[str, int]
 ) -> None:
-    # The first three are also the names of arguments in SQLModel and Pydantic.
-    unknown = ["cls", "self", "__pydantic_self__", "id", "user_id", "hashed_password", "", "\0"]
-    body = example_of(operation)["json"] | dict.fromkeys(unknown, 1)
+    body = example_of(operation)["json"] | dict.fromkeys(UNKNOWN, 1)
 
     response = send(admin_client, operation, ids, json=body)
 
     assert response.status_code == 422
-    assert places(response) == [["body", field] for field in unknown]
+    assert places(response) == [["body", field] for field in UNKNOWN]
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_unknown_parameters_are_ignored(
+    operation: str, admin_client: TestClient, ids: dict[str, int]
+) -> None:
+    response = send(admin_client, operation, ids, params=dict.fromkeys(UNKNOWN, 1))
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("operation", [name for name in JSON_OPERATIONS if "PATCH" in name])

@@ -278,4 +278,4 @@ def test_service_with_a_broken_database_is_not_healthy(
     response = client.get("/health")
 
     assert response.status_code == 503
-    assert "The database can't be written: " in caplog.text
+    assert "Can't write to the database: " in caplog.text
