@@ -22,7 +22,7 @@ oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 def get_current_user(
     token: Annotated[str | None, Depends(oauth2_scheme)], session: SessionDep
 ) -> User:
-    claims = security.read_token(token or "")
+    claims = security.read_token(token) if token else None
     if claims is None:
         raise errors.InvalidToken
     user = session.get(User, claims.sub)
@@ -108,7 +108,6 @@ class Page(RequestModel):
     don't shift the next page. To see whether there is one, a list reads one row more than `limit`.
     """
 
-    model_config = {"extra": "ignore"}
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
     # JavaScript, and so Swagger UI, rounds integers that are greater than this.
     after: int = Field(

@@ -114,7 +114,7 @@ async def handle_database_error(request: Request, error: exc.SQLAlchemyError) ->
         return await http_exception_handler(request, Conflict())
     # SQLite also raises an OperationalError for a mistake in a statement.
     driver_error = getattr(error, "orig", None)
-    is_mistake = getattr(driver_error, "sqlite_errorname", "") == "SQLITE_ERROR"
+    is_mistake = getattr(driver_error, "sqlite_errorname", None) == "SQLITE_ERROR"
     is_lost = getattr(error, "connection_invalidated", False)
     is_unavailable = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
     if (is_lost or is_unavailable) and not is_mistake:
