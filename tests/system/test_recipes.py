@@ -44,7 +44,7 @@ def apply_recipe(document: str, heading: str, copy: Path) -> None:
             before = f"{read(copy / name)}\n\n" if (copy / name).exists() else ""
             (copy / name).write_text(before + code, encoding="utf-8")
             continue
-        for lines in code.split("...\n"):
+        for lines in re.split(r"^\.\.\..*\n", code, flags=re.M):
             old = re.findall(r"^[ -](.*\n)", lines, re.M)
             new = re.findall(r"^[ +](.*\n)", lines, re.M)
             replace(copy / name, "".join(old), "".join(new))
