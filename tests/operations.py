@@ -34,8 +34,8 @@ def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
     return ids
 
 
-def make_list_rows(operation: str, ids: dict[str, int]) -> None:
-    """Make 20 rows for a list. If it only shows some rows, make 20 of those here."""
+def make_list_rows(operation: str, ids: dict[str, int], actor: User) -> None:
+    """Make 20 rows for a list that `actor` will read. If it only shows some, make those here."""
     for factory in RowFactory.__subclasses__():
         factory.create_batch(20)
 

@@ -12,11 +12,11 @@ def test_next_page_goes_on_where_the_page_ended(
     operation: str, admin_client: TestClient, admin: User
 ) -> None:
     ids = make_rows(operation, owner=admin, actor=admin)
-    make_list_rows(operation, ids)
+    make_list_rows(operation, ids, actor=admin)
     both_pages = send(admin_client, operation, ids, params={"limit": 20}).json()
+    assert len(both_pages) == 20, "Make rows for this list in make_list_rows in tests/operations.py"
 
     page = send(admin_client, operation, ids, params={"limit": 10})
     next_page = admin_client.get(page.links["next"]["url"])
 
-    assert len(both_pages) == 20, "Make rows for this list in make_list_rows in tests/operations.py"
     assert page.json() + next_page.json() == both_pages

@@ -42,7 +42,7 @@ def test_long_list_takes_as_many_queries_as_a_short_one(
     operation: str, admin_client: TestClient, admin: User, statements: list[Statement]
 ) -> None:
     ids = make_rows(operation, owner=admin, actor=admin)
-    make_list_rows(operation, ids)
+    make_list_rows(operation, ids, actor=admin)
     statements.clear()
     short_list = send(admin_client, operation, ids, params={"limit": 2})
     short_queries = [sql for sql, _ in statements]

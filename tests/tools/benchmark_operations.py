@@ -46,7 +46,7 @@ def test_operation(operation: str, engine: Engine, benchmark: BenchmarkFixture) 
         admin, _ = UserFactory.create_batch(2, admin=True)
         ids = make_rows(operation, owner=UserFactory.create(), actor=admin)
         for _ in range(3 if operation in LISTS else 0):
-            make_list_rows(operation, ids)
+            make_list_rows(operation, ids, actor=admin)
         method, path = operation.split()
         token = create_token(admin.id, admin.token_version)
         options = {"headers": {"Authorization": f"Bearer {token}"}, **example_of(operation)}
