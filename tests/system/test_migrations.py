@@ -169,6 +169,16 @@ def test_database_that_cannot_store_all_characters_is_refused(engine: Engine) ->
 
 
 @needs_postgres
+def test_database_that_stores_any_bytes_is_accepted(engine: Engine) -> None:
+    """`initdb` makes such databases where no language is set."""
+    recreate_database(engine, "ENCODING 'SQL_ASCII' LOCALE 'C'")
+
+    upgrade_database()
+
+    assert "users" in inspect(engine).get_table_names()
+
+
+@needs_postgres
 def test_names_are_compared_in_ascii_once_none_differ_only_in_case(
     engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def test_make_admin_migrates_the_database_and_refuses_an_unknown_user(
 ) -> None:
     monkeypatch.setattr("app.make_admin.engine", empty_engine)
 
-    with pytest.raises(SystemExit, match="User not found: nobody"):
+    with pytest.raises(SystemExit, match=r"^User not found: nobody"):
         make_admin("nobody")
 
 
