@@ -108,7 +108,8 @@ def test_missing_redis_client_is_named(
     monkeypatch.setenv("RATE_LIMIT_STORAGE_URI", "redis://redis.example.com:6379")
     monkeypatch.setattr("app.config.find_spec", lambda _: None)
 
-    assert "uv sync --extra redis" in refusal(capsys)
+    message = "  RATE_LIMIT_STORAGE_URI needs the Redis client; install it: uv sync --extra redis"
+    assert refusal(capsys) == message
 
 
 def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

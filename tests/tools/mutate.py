@@ -30,6 +30,7 @@ EQUIVALENT = [
     ("MIGRATION_LOCK = ", "changed constant"),  # Any number will do.
     ('hasher.hash("\\0")', "changed constant"),  # Any text that can't be a password will do.
     ("pool_size=pool_size", "dropped keyword: pool_size"),  # SQLAlchemy's default is the same.
+    ("@classmethod", "removed decorator"),  # Pydantic adds it.
     ("gc.", ""),  # It only makes the app faster.
     ("page.limit + 1", "changed constant: 1 -> 2"),  # It only reads a row more than it needs.
     ("poolclass=NullPool", "dropped keyword: poolclass"),  # Connections are only closed later.
