@@ -77,13 +77,6 @@ def test_make_admin_migrates_the_database_and_refuses_an_unknown_user(
         make_admin("nobody")
 
 
-def test_make_admin_says_how_to_call_it_even_without_docstrings(tmp_path: Path) -> None:
-    result = run("-OO", "-m", "app.make_admin", directory=tmp_path)
-
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "usage: python -m app.make_admin" in result.stderr
-
-
 @pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="only in a checkout")
 def test_git_ignores_the_development_key() -> None:
     assert ".secret_key" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
