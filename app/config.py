@@ -20,13 +20,13 @@ URL_HINT = (
     " (for PostgreSQL: uv sync --extra postgres)"
 )
 ORIGIN = r"\*|(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.:[\]-]+"
-STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, unless it ends with this status.
+STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, but stops if its status is this.
 
 
 def default_secret_key(values: dict[str, Any]) -> SecretBytes:
     """Return the key to use when SECRET_KEY isn't set."""
     if values["fastapi_env"] == "production":
-        # For commands, which sign nothing. The app doesn't start with this key: see main.py.
+        # For make_admin and Alembic. The app doesn't start with this key: see main.py.
         return SecretBytes(secrets.token_bytes(KEY_BYTES))
     # Keep it in a file: with a new key after each reload, everyone would be logged out.
     if not DEVELOPMENT_KEY.exists():
@@ -112,7 +112,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # Skip that of SECRET_KEY if FASTAPI_ENV is wrong. If a setting has two, show the last one.
+        # A wrong FASTAPI_ENV also fails SECRET_KEY: skip that. Of two errors, show the last.
         errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in errors}
         lines = [f"{name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]

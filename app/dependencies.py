@@ -87,7 +87,7 @@ def refuse_if_last_admin(user: User, session: Session) -> None:
 
 
 async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
-    """Wait for one of HASHING_SLOTS (see `max_concurrency`, below) and hold it for the `yield`."""
+    """Hold a slot until the endpoint returns. `max_concurrency`, below, makes others wait."""
     if await request.is_disconnected():
         # Don't hash for a client that gave up while it waited: that would only delay others.
         raise HTTPException(499, "The client closed the connection")  # For the access log.

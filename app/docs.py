@@ -27,7 +27,7 @@ LOCATION: Responses = {201: {"headers": {"Location": header("/path/7")}}}
 def document(*error_classes: type[ApiError]) -> Responses:
     """Describe the errors that an operation can respond with, each with its body as an example.
 
-    They replace those of its router that have the same status.
+    They replace its router's errors with the same status.
     """
     responses: Responses = {}
     for error in error_classes:

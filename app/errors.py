@@ -97,7 +97,7 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
 
 
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    """Give up to 100 reasons, but never repeat a value that was sent: it may be a password."""
+    """Return at most 100 reasons, and no value that was sent: it may be a password."""
     reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
     for reason in reasons:
         if reason["type"] == "value_error":

@@ -10,7 +10,7 @@ from app.models import User
 
 
 def make_admin(username: str) -> str:
-    """Return what was done. Exits with status 1 if there is no such user."""
+    """Say what was done, or exit with status 1 if there is no such user."""
     upgrade_database()
     with Session(engine) as session:
         user = session.exec(select(User).where(User.username_equals(username))).one_or_none()

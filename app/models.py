@@ -26,22 +26,22 @@ def new_token_version() -> int:
 
 
 def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstraints:
-    """Limit a text. OpenAPI shows these rules, so clients know them."""
+    """Limit a string. OpenAPI shows these rules to clients."""
     return StringConstraints(min_length=min_length, max_length=max_length, pattern=pattern)
 
 
 CONTROLS = r"\x00-\x1f\x7f-\x9f"  # The control characters of ISO/IEC 6429, for use in [^...].
 LINE = f"[^{CONTROLS}]*"
 LINES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # With line breaks and tabs.
+# White space around a text is stripped, so one character has to be something else.
+NOT_BLANK = rf"[^\s{CONTROLS}]"
+CONTENT = f"^{LINES}{NOT_BLANK}{LINES}$"
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Username = Annotated[str, text_rules(1, 50, r"^[A-Za-z0-9._-]+$")]
 # Check the length last: in lower case, an address can be longer.
 Email = Annotated[EmailStr, AfterValidator(str.lower), Field(max_length=120)]
 Password = Annotated[str, text_rules(1, 128, f"^{LINE}$")]
 NewPassword = Annotated[str, text_rules(8, 128, f"^{LINE}$")]
-# White space around a text is stripped, so one character has to be something else.
-NOT_BLANK = rf"[^\s{CONTROLS}]"
-CONTENT = f"^{LINES}{NOT_BLANK}{LINES}$"
 Title = Annotated[str, text_rules(1, 100, f"^{LINE}{NOT_BLANK}{LINE}$"), AfterValidator(str.strip)]
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 
@@ -52,17 +52,16 @@ def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config
 
 
 class RequestModel(SQLModel):
-    """A body, a form or the parameters of a query."""
-
-    # Refuse unknown fields. A subclass adds its own `model_config` to this one.
+    # A JSON body, a form or query parameters. It refuses unknown fields. A subclass adds its own
+    # `model_config` to this one.
     model_config = {"extra": "forbid"}
     # SQLModel's own `__new__` and `__init__` have arguments called `cls` and `__pydantic_self__`,
-    # so without this, a field of such a name causes a 500.
+    # so without this, sending such a field causes a 500.
     __init__ = BaseModel.__init__
 
 
 class TableBase(SQLModel):
-    # Without this, SQLite gives the id of a deleted row to a new one, and old links find the new.
+    # Without this, SQLite can give a deleted row's id to a new one, which old links then find.
     __table_args__ = {"sqlite_autoincrement": True}
     # Deleting a row that another request has just deleted is fine, and not worth a warning.
     __mapper_args__ = {"confirm_deleted_rows": False}

@@ -28,7 +28,7 @@ def create_postgres_engine(url: str, **options: Any) -> Engine:
         url,
         # After waiting for a lock, a transaction has to see what others have committed.
         isolation_level="READ COMMITTED",
-        # Behind PgBouncer, clients share server connections, and would mix up their statements.
+        # Behind PgBouncer, clients share connections, and would mix up prepared statements.
         connect_args={"prepare_threshold": None},
         hide_parameters=True,
         **options,

@@ -28,7 +28,7 @@ def build_migration_engine(url: str) -> Engine:
 
 def set_up_connection(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
-    # What was committed survives a power failure.
+    # Make commits survive a power failure.
     connection.execute("PRAGMA synchronous = FULL")
     # Some builds of SQLite overwrite all deleted data with zeros. With 2.5 GB, that takes 30 s.
     connection.execute("PRAGMA secure_delete = FAST")

@@ -1,4 +1,4 @@
-"""Limits on failed logins, and on wrong current passwords when a password is changed."""
+"""Limits on failed logins, and on wrong current passwords when changing a password."""
 
 import logging
 import math
@@ -58,7 +58,7 @@ def login_keys(request: Request, username: str) -> list[Key]:
 def check(keys: list[Key], request: Request) -> None:
     """Raise TooManyFailures if a limit is reached. Call it before verifying a password."""
     # This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
-    # requests, so at most one guess more than the limit is verified.
+    # requests, so it verifies at most one guess too many.
     try:
         for limit, who in keys:
             window = limiter.get_window_stats(limit, who)

@@ -47,6 +47,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A later migration may have dropped it.
+    # A later migration may have dropped `posts`.
     op.drop_table("posts", if_exists=True)
     op.drop_table("users")
