@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, NullPool, StaticPool, create_engine, event, make_url
+from sqlalchemy import Engine, NullPool, Row, StaticPool, create_engine, event, make_url
 from sqlmodel import Session, SQLModel
 
 from app.database import POOL_SIZE, get_session
@@ -49,6 +50,25 @@ def delete_all_rows(engine: Engine) -> None:
         # Tables that refer to others come last, so start there.
         for table in reversed(SQLModel.metadata.sorted_tables):
             connection.execute(table.delete())
+
+
+def read_rows(session: Session) -> list[Sequence[Row[Any]]]:
+    """Read the rows of all tables, as they are now."""
+    return [
+        session.connection().execute(table.select().order_by(*table.primary_key)).all()
+        for table in SQLModel.metadata.sorted_tables
+    ]
+
+
+def other_defaults(owner: str) -> list[str]:
+    """Return statements that give a database or a role other defaults than those of PostgreSQL."""
+    defaults = {
+        "client_encoding": "latin2",
+        "DateStyle": "German",
+        "TimeZone": "Asia/Kathmandu",
+        "default_transaction_isolation": "serializable",
+    }
+    return [f"ALTER {owner} SET {name} = '{value}'" for name, value in defaults.items()]
 
 
 def execute_on_server(*statements: str) -> None:

@@ -1,17 +1,14 @@
 """Who may do what, as one table of all operations, and the order in which requests are refused."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
-from sqlalchemy import Row
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from app.main import app
 from app.models import User
 from tests.client import client_of, client_with_token
+from tests.databases import read_rows
 from tests.factories import PostFactory, UserFactory
 from tests.operations import OPERATIONS, make_rows, send
 
@@ -68,14 +65,6 @@ def clients(client: TestClient, users: dict[str, User]) -> dict[str, TestClient]
         "anonymous": client,
         "bad_token": client_with_token("not.a.token"),
     }
-
-
-def read_rows(session: Session) -> list[Sequence[Row[Any]]]:
-    """Read the rows of all tables, as they are now."""
-    return [
-        session.connection().execute(table.select().order_by(*table.primary_key)).all()
-        for table in SQLModel.metadata.sorted_tables
-    ]
 
 
 @pytest.mark.parametrize(("operation", "actor", "status"), ALLOWED)

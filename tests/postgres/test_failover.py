@@ -14,7 +14,7 @@ import pytest
 from httpx import Client
 
 from tests.postgres.clusters import PROGRAMS, Cluster, new_cluster
-from tests.system.server import ALICE, running_server, send_at_once, wait_until
+from tests.system.server import ALICE, registration, running_server, send_at_once, wait_until
 
 
 @pytest.fixture
@@ -42,11 +42,6 @@ def client(primary: Cluster, standby: Cluster) -> Iterator[Client]:
         yield client
 
 
-def registration(username: str) -> dict[str, Any]:
-    account = ALICE | {"username": username, "email": f"{username}@example.com"}
-    return {"method": "POST", "url": "/auth/register", "json": account}
-
-
 @contextmanager
 def writing_goes_on(client: Client, standby: Cluster) -> Iterator[None]:
     """Register users all the time. At the end, the standby must have all that were acknowledged."""
@@ -56,7 +51,7 @@ def writing_goes_on(client: Client, standby: Cluster) -> Iterator[None]:
     def write() -> None:
         while not stopped.is_set():
             username = uuid4().hex
-            response = client.request(**registration(username))
+            response = client.request(**registration(username, f"{username}@example.com"))
             assert response.status_code in (201, 503)
             if response.status_code == 201:
                 acknowledged.add(username)
@@ -139,9 +134,9 @@ def dropping_packets(port: int) -> Iterator[None]:
 )
 def test_requests_are_given_up_while_packets_are_dropped() -> None:
     log_in: dict[str, Any] = {"method": "POST", "url": "/auth/token", "data": ALICE}
-    register = registration("bob")
+    register = registration("bob", "bob@example.com")
     with new_cluster() as cluster, running_server(cluster.url) as server, server.client() as client:
-        client.request(**registration("alice"))
+        client.post("/auth/register", json=ALICE)
         client.timeout = 5  # The app may take no longer than that.
         with dropping_packets(cluster.port):
             # One finds out that its connection is dead, and the other can't make a new one.

@@ -8,6 +8,7 @@ from subprocess import Popen
 import pytest
 from httpx import Client
 
+from tests.databases import other_defaults
 from tests.postgres.clusters import (
     ENVIRONMENT,
     OWNER,
@@ -29,11 +30,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with new_cluster() as cluster:
-        # Other defaults than PostgreSQL's, which must make no difference to the app.
-        change = "ALTER ROLE postgres SET"
-        cluster.execute(f"{change} client_encoding = latin1; {change} DateStyle = German")
-        cluster.execute(f"{change} default_transaction_isolation = serializable")
-        cluster.execute(f"{change} TimeZone = 'Asia/Kathmandu'")
+        for statement in other_defaults("ROLE postgres"):  # They make no difference to the app.
+            cluster.execute(statement)
         yield cluster
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from app.models import User
+from tests.databases import read_rows
 from tests.operations import (
     JSON_OPERATIONS,
     LISTS,
@@ -209,13 +210,12 @@ def test_unknown_parameters_are_refused(
 def test_empty_update_changes_nothing(
     operation: str, admin_client: TestClient, ids: dict[str, int], session: Session
 ) -> None:
-    tables = SQLModel.metadata.sorted_tables
-    before = [session.connection().execute(table.select()).all() for table in tables]
+    before = read_rows(session)
 
     response = send(admin_client, operation, ids, json={})
 
     assert response.status_code == 200
-    assert [session.connection().execute(table.select()).all() for table in tables] == before
+    assert read_rows(session) == before
 
 
 @pytest.mark.parametrize(

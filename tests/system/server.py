@@ -177,6 +177,12 @@ def running_server(database_url: str, *options: str, **variables: str) -> Iterat
         yield server
 
 
+def registration(username: str, email: str) -> dict[str, Any]:
+    """Return the arguments with which `client.request` registers a user."""
+    account = {"username": username, "email": email, "password": PASSWORD}
+    return {"method": "POST", "url": "/auth/register", "json": account}
+
+
 def bearer(user: User) -> dict[str, str]:
     return {"Authorization": f"Bearer {create_token(user.id, user.token_version)}"}
 

@@ -26,6 +26,7 @@ from tests.databases import (
     execute_on_server,
     needs_postgres,
     new_engine,
+    other_defaults,
 )
 from tests.factories import UserFactory
 from tests.operations import OPERATIONS, make_rows, send
@@ -118,13 +119,7 @@ def test_url_sets_up_a_connection_and_the_defaults_of_the_database_do_not(
     engine: Engine, query: dict[str, str], seconds: str, encoding: str
 ) -> None:
     """With another isolation level, for example, several first users could become admins."""
-    change = f"ALTER DATABASE {engine.url.database} SET"
-    execute_on_server(
-        f"{change} DateStyle = German",
-        f"{change} TimeZone = 'Asia/Kathmandu'",
-        f"{change} client_encoding = latin2",
-        f"{change} default_transaction_isolation = serializable",
-    )
+    execute_on_server(*other_defaults(f"DATABASE {engine.url.database}"))
     url = engine.url.update_query_dict(query).render_as_string(hide_password=False)
 
     for each in (postgres.build_engine(url, 1), postgres.build_migration_engine(url)):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from httpx import Client
@@ -12,8 +11,15 @@ from sqlmodel import Session, select
 
 from app.models import User
 from tests.databases import new_database, new_engine, used_by_app_and_factories
-from tests.factories import PASSWORD, UserFactory
-from tests.system.server import Server, bearer, running_server, send_at_once, wait_until
+from tests.factories import UserFactory
+from tests.system.server import (
+    Server,
+    bearer,
+    registration,
+    running_server,
+    send_at_once,
+    wait_until,
+)
 
 Clients = list[Client]
 
@@ -31,11 +37,6 @@ def engine(servers: list[Server], shared_servers: tuple[Engine, list[Server]]) -
         yield shared_servers[0]
 
 
-def registration(username: str, number: int) -> dict[str, Any]:
-    body = {"username": username, "email": f"user{number}@example.com", "password": PASSWORD}
-    return {"method": "POST", "url": "/auth/register", "json": body}
-
-
 def test_many_clients_at_once_are_all_served(clients: Clients, user: User) -> None:
     """Each request needs a thread three times, and keeps its database connection meanwhile."""
     update = {"method": "PATCH", "url": "/users/me", "json": {}, "headers": bearer(user)}
@@ -47,7 +48,7 @@ def test_many_clients_at_once_are_all_served(clients: Clients, user: User) -> No
 
 def test_one_of_many_first_registrants_becomes_admin(clients: Clients, engine: Engine) -> None:
     """techniques/test_queries.py shows the lock that it takes, each time and not by chance."""
-    registrations = [registration(f"user{n}", n) for n in range(4)]
+    registrations = [registration(f"user{n}", f"user{n}@example.com") for n in range(4)]
 
     responses = send_at_once(clients, registrations)
 
@@ -56,7 +57,9 @@ def test_one_of_many_first_registrants_becomes_admin(clients: Clients, engine: E
 
 
 def test_name_registered_by_many_at_once_goes_to_one(clients: Clients, session: Session) -> None:
-    registrations = [registration("Alice" if n % 2 else "alice", n) for n in range(12)]
+    registrations = [
+        registration("Alice" if n % 2 else "alice", f"user{n}@example.com") for n in range(12)
+    ]
 
     responses = send_at_once(clients, registrations)
 
@@ -90,7 +93,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) 
     acknowledged: list[int] = []
 
     def register(number: int) -> None:
-        response = client.request(**registration(f"user{number}", number))
+        response = client.request(**registration(f"user{number}", f"user{number}@example.com"))
         acknowledged.append(response.json()["id"])
 
     with new_database(tmp_path) as url:
