@@ -54,6 +54,9 @@ class DocumentedClient(TestClient):
 
     def request(self, *args: Any, **kwargs: Any) -> httpx2.Response:
         response = super().request(*args, **kwargs)
+        request = response.request
+        # pytest shows this when the test fails.
+        print(f"{request.method} {request.url.path}: {response.status_code} {response.text}")
         check_documented(response)
         return response
 

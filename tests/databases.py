@@ -30,7 +30,8 @@ else:
 def new_memory_engine() -> Engine:
     """Make an empty SQLite database in memory, which is gone when the engine is disposed of.
 
-    It lives in a connection, so all sessions share one (`StaticPool`).
+    It lives in a connection, so all sessions share one (`StaticPool`). The session of a request
+    rolls back when it closes, so what it didn't commit is gone before the test looks.
     """
     engine = create_engine(
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
@@ -114,6 +115,7 @@ def used_by_app_and_factories(engine: Engine) -> Iterator[None]:
             yield session
 
     overrides = app.dependency_overrides
+    # A copy, so a test can override more, and at the end that is gone too.
     app.dependency_overrides = overrides | {get_session: get_test_session}
     earlier_engine = factory_session.session_factory.kw["bind"]
     factory_session.remove()

@@ -62,15 +62,7 @@ def test_user_cannot_register_as_admin(client: TestClient, session: Session) -> 
     response = client.post("/auth/register", json=ALICE | {"is_admin": True})
 
     assert response.status_code == 422
-    assert response.json() == {
-        "detail": [
-            {
-                "type": "extra_forbidden",
-                "loc": ["body", "is_admin"],
-                "msg": "Extra inputs are not permitted",
-            }
-        ]
-    }
+    assert response.json()["detail"][0]["loc"] == ["body", "is_admin"]
     assert session.exec(select(User)).all() == []
 
 

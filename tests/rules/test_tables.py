@@ -1,3 +1,5 @@
+"""What every table needs, yours too: indexes, what a deletion does, and ids that stay unique."""
+
 from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlmodel import SQLModel
 

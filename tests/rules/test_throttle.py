@@ -35,7 +35,7 @@ Guess = Callable[..., Response]
 GUESSES = [log_in, change_password]
 
 
-def fail(guess: Guess, client: TestClient, *username: str) -> None:
+def fail_ten_times(guess: Guess, client: TestClient, *username: str) -> None:
     for _ in range(10):
         assert guess(client, WRONG, *username).status_code in {401, 403}
 
@@ -65,7 +65,7 @@ def test_password_is_not_accepted_for_a_minute_after_ten_failures(
     move_clock_of_limits: MoveClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fail(guess, user_client)
+    fail_ten_times(guess, user_client)
     move_clock_of_limits(seconds)
 
     with monkeypatch.context() as patch:
@@ -86,7 +86,7 @@ def test_request_is_throttled_when_others_fail_while_it_waits(
     def wait_for_hashing_slot() -> None:
         # Only the first request waits.
         del app.dependency_overrides[take_hashing_slot]
-        fail(guess, user_client)
+        fail_ten_times(guess, user_client)
 
     app.dependency_overrides[take_hashing_slot] = wait_for_hashing_slot
 
@@ -100,7 +100,7 @@ def test_refused_and_throttled_requests_are_logged_without_what_was_sent(
     guess: Guess, user_client: TestClient, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     log_in(user_client, WRONG, "typed-by-mistake")
-    fail(guess, user_client)
+    fail_ten_times(guess, user_client)
 
     path = guess(user_client, PASSWORD).request.url.path
 
@@ -120,19 +120,19 @@ def test_successful_logins_are_not_counted(client: TestClient, user: User) -> No
 @pytest.mark.parametrize(
     ("host", "username", "next_host", "status"),
     [
-        ("192.0.2.1", "uSeR", "192.0.2.1", 429),
-        ("192.0.2.1", "other", "192.0.2.1", 200),
-        ("192.0.2.1", "user", "192.0.2.2", 200),
-        ("192.0.2.1", "user", "::ffff:192.0.2.1", 429),
-        ("2001:db8::1", "user", "2001:db8:0:0:ffff::2", 429),
-        ("2001:db8::1", "user", "2001:db8:0:1::1", 200),
-        ("no address", "user", "", 429),
+        pytest.param("192.0.2.1", "uSeR", "192.0.2.1", 429, id="same name in another case"),
+        pytest.param("192.0.2.1", "other", "192.0.2.1", 200, id="another name"),
+        pytest.param("192.0.2.1", "user", "192.0.2.2", 200, id="another address"),
+        pytest.param("192.0.2.1", "user", "::ffff:192.0.2.1", 429, id="IPv4 written as IPv6"),
+        pytest.param("2001:db8::1", "user", "2001:db8:0:0:ffff::2", 429, id="same network"),
+        pytest.param("2001:db8::1", "user", "2001:db8:0:1::1", 200, id="another network"),
+        pytest.param("no address", "user", "", 429, id="unknown addresses count as one"),
     ],
 )
 def test_failures_are_counted_by_name_and_network(
     user: User, host: str, username: str, next_host: str, status: int
 ) -> None:
-    fail(log_in, DocumentedClient(app, client=(host, 50000)), username)
+    fail_ten_times(log_in, DocumentedClient(app, client=(host, 50000)), username)
 
     response = log_in(DocumentedClient(app, client=(next_host, 50000)), PASSWORD)
 
@@ -141,7 +141,7 @@ def test_failures_are_counted_by_name_and_network(
 
 def test_address_is_throttled_after_a_hundred_failures(client: TestClient, user: User) -> None:
     for n in range(10):
-        fail(log_in, client, f"nobody{n}")
+        fail_ten_times(log_in, client, f"nobody{n}")
 
     response = log_in(client, PASSWORD)
 
@@ -151,7 +151,7 @@ def test_address_is_throttled_after_a_hundred_failures(client: TestClient, user:
 def test_changes_of_a_password_are_counted_by_user(
     user_client: TestClient, admin_client: TestClient
 ) -> None:
-    fail(change_password, user_client)
+    fail_ten_times(change_password, user_client)
     user_client.patch("/users/me", json={"username": "renamed"})
 
     same_user = change_password(user_client, PASSWORD)
@@ -166,7 +166,7 @@ def test_failures_are_forgotten_after_a_minute(
 ) -> None:
     storage = throttle.limiter.storage
     assert isinstance(storage, MemoryStorage)
-    fail(log_in, client, "nobody")
+    fail_ten_times(log_in, client, "nobody")
     move_clock_of_limits(60)
 
     log_in(client, WRONG, "somebody")
@@ -187,7 +187,7 @@ def test_processes_count_failures_together_in_redis(
     host = f"2001:db8:{randbytes(2).hex()}:{randbytes(2).hex()}::1"
     client = DocumentedClient(app, client=(host, 50000))
     monkeypatch.setattr(throttle, "limiter", throttle.build_limiter(REDIS))
-    fail(log_in, client)
+    fail_ten_times(log_in, client)
     monkeypatch.setattr(throttle, "limiter", throttle.build_limiter(REDIS))
 
     response = log_in(client, PASSWORD)

@@ -1,3 +1,5 @@
+"""The commands of README work, and README and the guide to the tests are up to date."""
+
 import json
 import re
 import shutil
@@ -82,11 +84,13 @@ def test_git_ignores_the_development_key() -> None:
     assert ".secret_key" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 
 
-def test_example_of_a_test_is_one_of_the_tests() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    files = [file.read_text(encoding="utf-8") for file in ROOT.glob("tests/api/test_*.py")]
+@pytest.mark.parametrize("file", ["README.md", "tests/README.md"])
+def test_example_of_a_test_is_one_of_the_tests(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    tests = [path.read_text(encoding="utf-8") for path in ROOT.glob("tests/api/test_*.py")]
 
-    assert any(example in file for file in files), "Copy another test from tests/api/ to README.md"
+    assert any(example in test for test in tests), f"Copy another test from tests/api/ to {file}"
 
 
 @pytest.mark.parametrize(

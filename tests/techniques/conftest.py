@@ -10,6 +10,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.register_profile(
-    "repeatable", settings.get_profile("explore"), max_examples=25, derandomize=True, database=None
+    "repeatable", settings.get_profile("explore"), max_examples=10, derandomize=True, database=None
 )
 settings.load_profile("repeatable")

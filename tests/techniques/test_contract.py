@@ -47,7 +47,7 @@ operations = schemathesis.openapi.from_dict(
     document,
     config=SchemathesisConfig.from_dict(
         {
-            "generation": {"deterministic": True, "max-examples": 5, "database": "none"},
+            "generation": {"deterministic": True, "database": "none"},
             "dictionaries": {"ids": {"values": [EXISTING]}},
             "parameters": path_parameters,
         }
