@@ -39,6 +39,8 @@ CMD ["fastapi", "dev", "--host", "0.0.0.0", "--reload-dir", "app"]
 FROM base AS production
 COPY --from=build /srv/.venv .venv
 COPY app app
+# With a strict umask, only the owner of your checkout may read these files.
+RUN chmod -R a+rX app
 USER app
 # Docker kills the container 10 seconds after SIGTERM, so stop waiting for slow clients before that.
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--timeout-graceful-shutdown", "8"]

@@ -84,8 +84,8 @@ class Settings(BaseSettings):
             raise ValueError("has an @ in the password; write it as %40")
         if url.translate_connect_args(username="user", database="dbname").keys() & url.query.keys():
             raise ValueError("says the same thing before and after the `?`; say it once")
-        if {"autocommit", "prepare_threshold"} & url.query.keys():
-            raise ValueError("can't set autocommit or prepare_threshold")
+        if {"autocommit", "client_encoding", "prepare_threshold"} & url.query.keys():
+            raise ValueError("can't set autocommit, client_encoding or prepare_threshold")
         return value
 
     @field_validator("rate_limit_storage_uri")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from app import errors, throttle
+from app import errors, security, throttle
 from app.config import KEY_HINT, STARTUP_FAILURE, settings
 from app.database import SessionDep, check_writable, engine, upgrade_database
 from app.docs import add_docs, document
@@ -27,6 +27,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     try:
         if settings.fastapi_env == "production" and "secret_key" not in settings.model_fields_set:
             raise ValueError(f"SECRET_KEY is not set; {KEY_HINT}")
+        security.create_token(user_id=1, version=1)  # PyJWT refuses the text of a public key.
         upgrade_database()
         if not throttle.limiter.storage.check():
             raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")

@@ -1,14 +1,15 @@
-"""Middleware for HEAD requests and protective headers.
+"""Middleware for HEAD requests, the charsets of forms, and protective headers.
 
 It is plain ASGI, as `@app.middleware("http")` is slower and can't pass on another `scope`.
 """
 
+from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HttpMiddleware:
-    """Handle HEAD as GET, and add headers to all responses."""
+    """Handle HEAD as GET, refuse charsets, and add headers to all responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -23,7 +24,14 @@ class HttpMiddleware:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            # The server keeps the original request, so it knows that it must not send a body.
-            scope = {**scope, "method": "GET"}
+        if scope["type"] == "http":
+            content_type = Headers(scope=scope).get("Content-Type", "").lower()
+            if "multipart" in content_type and "charset" in content_type:
+                # Python keeps unknown names of charsets forever, and some charsets are very slow.
+                refusal = JSONResponse({"detail": "Send multipart forms without a charset"}, 400)
+                await refusal(scope, receive, send_with_headers)
+                return
+            if scope["method"] == "HEAD":
+                # The server keeps the original request, so it knows that it must not send a body.
+                scope = {**scope, "method": "GET"}
         await self.app(scope, receive, send_with_headers)

@@ -59,21 +59,21 @@ def check(keys: list[Key], request: Request) -> None:
     """Raise TooManyFailures if a limit is reached. Call it before verifying a password."""
     # This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
     # requests, so it verifies at most one guess too many.
-    try:
+    with suppress(StorageError):  # `count_failure` logs it.
         for limit, who in keys:
             window = limiter.get_window_stats(limit, who)
             if window.remaining == 0:
                 logger.warning("Throttled %s from %s", request.url.path, client_address(request))
                 seconds = math.ceil(window.reset_time - time.time())
                 raise TooManyFailures({"Retry-After": str(seconds)})
-    except StorageError as error:
-        logger.error("Failed logins are not limited: %r", error)
 
 
 def count_failure(keys: list[Key], request: Request, user: User | None) -> None:
     # Don't log the username: it may be a password that was typed into the wrong field.
     address, user_id = client_address(request), user.id if user else None
     logger.warning("Refused %s from %s for user %s", request.url.path, address, user_id)
-    with suppress(StorageError):  # `check` has logged it.
+    try:
         for limit, who in keys:
             limiter.hit(limit, who)
+    except StorageError as error:
+        logger.error("Failed logins are not limited: %r", error)

@@ -4,7 +4,7 @@ import os
 
 # The app reads its settings when it is imported, so set them before that. There is no database of
 # this name: whatever is configured on your machine, no test can reach it.
-if "TEST_DATABASE_URL" in os.environ:
+if os.environ.get("TEST_DATABASE_URL"):
     nowhere = "postgresql://nowhere.invalid/nothing"
 else:
     nowhere = "sqlite:////nowhere/nothing.db"

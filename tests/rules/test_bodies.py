@@ -96,12 +96,15 @@ def test_body_of_another_media_type_is_refused(user_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("charset", "status"), [("utf-8", 401), ("utf-7", 422), ("undefined", 400)]
+    ("charset", "status"),
+    [("", 200), ("; charset=utf-8", 400), ("; CHARSET*=utf-8''punycode", 400)],
 )
-def test_password_is_checked_after_decoding(client: TestClient, charset: str, status: int) -> None:
-    """The client chooses the charset. In UTF-7, this password is a NUL."""
-    form = {"username": (None, "user"), "password": (None, "+AAA-")}
-    headers = {"Content-Type": f"multipart/form-data; boundary=part; charset={charset}"}
+def test_client_cannot_choose_the_charset_of_a_multipart_form(
+    client: TestClient, user: User, charset: str, status: int
+) -> None:
+    """Python keeps unknown names of charsets forever, and takes long to decode from some others."""
+    form = {"username": (None, "user"), "password": (None, PASSWORD)}
+    headers = {"Content-Type": f"multipart/form-data; boundary=part{charset}"}
 
     response = client.post("/auth/token", files=form, headers=headers)
 

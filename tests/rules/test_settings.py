@@ -80,8 +80,9 @@ def test_wrong_setting_is_named_but_not_shown(
         ("postgresql://root:hun@ter2@one/hunter2", "has an @ in the password; write it as %40"),
         ("postgresql://hunter2@one/test?user=two", "says the same thing before and after"),
         ("postgresql://hunter2@one/test?dbname=two", "says the same thing before and after"),
-        ("postgresql://hunter2@one/test?prepare_threshold=5", "can't set autocommit or"),
-        ("postgresql://hunter2@one/test?autocommit=1", "can't set autocommit or"),
+        ("postgresql://hunter2@one/test?prepare_threshold=5", "can't set autocommit, client_enc"),
+        ("postgresql://hunter2@one/test?autocommit=1", "can't set autocommit, client_encoding or"),
+        ("postgresql://hunter2@one/test?client_encoding=latin1", "can't set autocommit, client_"),
     ],
 )
 def test_wrong_postgresql_url_is_not_shown(

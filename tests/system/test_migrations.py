@@ -12,6 +12,7 @@ from alembic.operations import Operations
 from alembic.util import CommandError
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from app import sqlite
@@ -195,7 +196,7 @@ def test_names_are_compared_in_ascii_once_none_differ_only_in_case(
             connection.execute(text(f"INSERT INTO users ({columns}) VALUES ({values})"))
     before = read_schema(engine)
 
-    with pytest.raises(ValueError, match="differ only in case, so rename some: Irfan, irfan"):
+    with pytest.raises(IntegrityError, match=r"=\(irfan\) is duplicated"):
         upgrade_database()
     assert read_schema(engine) == before
 

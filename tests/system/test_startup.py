@@ -27,6 +27,10 @@ def log_of_refused_start(directory: Path, **variables: str) -> str:
     [
         # The database of SETTINGS doesn't exist, either.
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set; make one with: python -c 'import secrets; "),
+        (
+            {"SECRET_KEY": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7"},
+            "The specified key is an asym",
+        ),
         ({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "unable to open database file"),
         pytest.param(
             {"DATABASE_URL": "sqlite:///app.db", "RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1"},
@@ -34,7 +38,7 @@ def log_of_refused_start(directory: Path, **variables: str) -> str:
             marks=pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis"),
         ),
     ],
-    ids=["no key", "no database", "no Redis"],
+    ids=["no key", "public key", "no database", "no Redis"],
 )
 def test_server_that_cannot_start_says_why(
     settings: dict[str, str], reason: str, tmp_path: Path
