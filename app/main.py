@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from app import errors, security, throttle
@@ -59,9 +58,8 @@ app = FastAPI(
     # Generated clients name their functions after the operation ids, so keep these short.
     generate_unique_id_function=lambda route: route.name,
 )
-# What is added last is the outermost, so a 413 and a 500 get CORS and protective headers, too. With
-# `max_body_size` and a handler for `Exception` in `FastAPI(...)`, they would not.
-app.add_middleware(RequestBodyLimitMiddleware, max_body_size=1024 * 1024)
+# What is added last is the outermost, so a 500 gets CORS and protective headers, too. With a
+# handler for `Exception` in `FastAPI(...)`, it would not.
 app.add_middleware(ServerErrorMiddleware, handler=errors.handle_bug)
 if settings.cors_origins:
     app.add_middleware(
@@ -73,7 +71,10 @@ if settings.cors_origins:
     )
 app.add_middleware(HttpMiddleware)
 for router in (auth.router, users.router, posts.router, admin.router):
-    app.include_router(router, responses=document(errors.DatabaseUnavailable))
+    # In `FastAPI(...)`, `max_body_size` would respond with a 413 without those headers.
+    app.include_router(
+        router, responses=document(errors.DatabaseUnavailable), max_body_size=1024 * 1024
+    )
 add_docs(app)
 
 
