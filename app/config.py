@@ -19,6 +19,7 @@ URL_HINT = (
     "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
     " (for PostgreSQL: uv sync --extra postgres)"
 )
+# Browsers leave out the default port, so an origin with it would never match.
 ORIGIN = r"\*|(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.:[\]-]+"
 STARTUP_FAILURE = 3  # Uvicorn restarts a worker that ends, but stops if its status is this.
 
@@ -31,6 +32,7 @@ def default_secret_key(values: dict[str, Any]) -> SecretBytes:
     # Keep it in a file: with a new key after each reload, everyone would be logged out.
     if not DEVELOPMENT_KEY.exists():
         DEVELOPMENT_KEY.touch(mode=0o600)  # Only its owner may read it.
+    if not DEVELOPMENT_KEY.read_bytes():
         DEVELOPMENT_KEY.write_text(secrets.token_urlsafe(), encoding="utf-8")
     return SecretBytes(DEVELOPMENT_KEY.read_bytes())
 
@@ -54,7 +56,7 @@ class Settings(BaseSettings):
     rate_limit_storage_uri: Literal["memory://"] | RedisDsn = Field(default="memory://", repr=False)
     access_token_expire_minutes: int = Field(default=30, ge=1, le=525_600)
     first_user_is_admin: bool = True
-    # `NoDecode`: it isn't JSON.
+    # `NoDecode`: it isn't JSON. The default is a list already, so there is nothing to split.
     cors_origins: Annotated[list[str], NoDecode] = Field(default=[], validate_default=False)
 
     @field_validator("secret_key")
@@ -112,8 +114,9 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # A wrong FASTAPI_ENV also fails SECRET_KEY: skip that. Of two errors, show the last.
+        # If FASTAPI_ENV is wrong, there is also an error for SECRET_KEY, which depends on it.
         errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        # Of two errors of one setting, show the last.
         reasons = {str(e["loc"][0]).upper(): e["msg"] for e in errors}
         lines = [f"{name} {msg.removeprefix('Value error, ')}" for name, msg in reasons.items()]
     except UnicodeDecodeError:

@@ -95,8 +95,8 @@ async def take_hashing_slot(request: Request) -> AsyncIterator[None]:
 
 
 # Hashing a password keeps a core busy for about 25 ms, so a process only hashes 2 at once. An
-# endpoint that hashes has `dependencies=[HashingSlot]`: FastAPI runs these first, so requests that
-# wait for a slot don't hold a database connection.
+# endpoint that hashes has `dependencies=[HashingSlot]` in its decorator. FastAPI runs these before
+# the dependencies of the function, so requests that wait for a slot hold no database connection.
 HASHING_SLOTS = 2
 HashingSlot = Depends(take_hashing_slot, scope="function", max_concurrency=HASHING_SLOTS)
 

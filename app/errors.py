@@ -65,7 +65,7 @@ class PostNotFound(ApiError):
     detail = "Post not found"
 
 
-class Conflict(ApiError):  # `handle_database_error` responds with it.
+class Conflict(ApiError):  # `handle_database_error`, below, responds with it.
     status_code = 409
     detail = "Conflicts with the current data"
 
@@ -81,7 +81,7 @@ class LastAdmin(Conflict):
 class TooManyFailures(ApiError):
     status_code = 429
     detail = "Too many failed attempts"
-    headers = {"Retry-After": "60"}  # An example, in seconds.
+    headers = {"Retry-After": "60"}  # For the docs. throttle.py sends the seconds that are left.
 
 
 class DatabaseUnavailable(ApiError):
@@ -112,15 +112,15 @@ async def handle_database_error(request: Request, error: exc.SQLAlchemyError) ->
         # Only the first line, as the others can show values.
         logger.warning("The database refused a change: %s", str(error).splitlines()[0])
         return await http_exception_handler(request, Conflict())
-    # SQLite also raises an OperationalError for a mistake in a statement.
+    # SQLite also raises an OperationalError for a mistake in a statement. That is a bug.
     driver_error = getattr(error, "orig", None)
-    is_mistake = getattr(driver_error, "sqlite_errorname", None) == "SQLITE_ERROR"
+    if getattr(driver_error, "sqlite_errorname", None) == "SQLITE_ERROR":
+        raise error
     is_lost = getattr(error, "connection_invalidated", False)
-    is_unavailable = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
-    if (is_lost or is_unavailable) and not is_mistake:
+    if is_lost or isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError):
         logger.error("Database unavailable: %r", error)
         return await http_exception_handler(request, DatabaseUnavailable())
-    raise error  # A bug.
+    raise error  # Another bug.
 
 
 async def handle_bug(_: Request, __: Exception) -> Response:

@@ -26,13 +26,15 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     try:
         if settings.fastapi_env == "production" and "secret_key" not in settings.model_fields_set:
             raise ValueError(f"SECRET_KEY is not set; {KEY_HINT}")
-        security.create_token(user_id=1, version=1)  # PyJWT refuses the text of a public key.
+        # Try the key, as PyJWT refuses some, such as a public key. Then no login would work.
+        security.create_token(user_id=1, version=1)
         upgrade_database()
         if not throttle.limiter.storage.check():
             raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
-        # Starlette would log a traceback. `orig` is the driver's message, without any SQL.
+        # `orig` is the message of the database, without any SQL.
         logger.critical("Cannot start: %s", getattr(error, "orig", error))
+        # For an exception, even SystemExit, Starlette would log a traceback.
         os._exit(STARTUP_FAILURE)
     # Collect garbage less often. With 1,000 clients, this serves 1.6 times as many requests.
     gc.freeze()
@@ -58,7 +60,7 @@ app = FastAPI(
     # Generated clients name their functions after the operation ids, so keep these short.
     generate_unique_id_function=lambda route: route.name,
 )
-# What is added last is the outermost, so a 500 gets CORS and protective headers, too. With a
+# What is added last is the outermost, so even a 500 gets CORS and protective headers. With a
 # handler for `Exception` in `FastAPI(...)`, it would not.
 app.add_middleware(ServerErrorMiddleware, handler=errors.handle_bug)
 if settings.cors_origins:
@@ -71,7 +73,7 @@ if settings.cors_origins:
     )
 app.add_middleware(HttpMiddleware)
 for router in (auth.router, users.router, posts.router, admin.router):
-    # In `FastAPI(...)`, `max_body_size` would respond with a 413 without those headers.
+    # Set in `FastAPI(...)`, `max_body_size` would send its 413 without those headers.
     app.include_router(
         router, responses=document(errors.DatabaseUnavailable), max_body_size=1024 * 1024
     )

@@ -14,9 +14,9 @@ from sqlalchemy import BigInteger, ColumnElement, Index, Integer, String, func
 from sqlmodel import Field, Relationship, SQLModel, col
 
 MAX_ID = 2**63 - 1
-# SQLite numbers rows by itself only if the type is exactly INTEGER, which has 64 bits there.
+# SQLite only makes ids by itself if the type is exactly INTEGER, which has 64 bits there.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
-# In a Turkish database, the lower case of I isn't i, unless the column has another collation.
+# With a Turkish collation, the lower case of I isn't i, so use one that only knows ASCII.
 ASCII_TEXT = String().with_variant(String(collation="C"), "postgresql")
 
 
@@ -32,7 +32,7 @@ def text_rules(min_length: int, max_length: int, pattern: str) -> StringConstrai
 
 CONTROLS = r"\x00-\x1f\x7f-\x9f"  # The control characters of ISO/IEC 6429, for use in [^...].
 LINE = f"[^{CONTROLS}]*"
-LINES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # With line breaks and tabs.
+LINES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*"  # With tabs and line breaks (09, 0a, 0d).
 # White space around a text is stripped, so one character has to be something else.
 NOT_BLANK = rf"[^\s{CONTROLS}]"
 CONTENT = f"^{LINES}{NOT_BLANK}{LINES}$"
@@ -46,7 +46,7 @@ Title = Annotated[str, text_rules(1, 100, f"^{LINE}{NOT_BLANK}{LINE}$"), AfterVa
 Content = Annotated[str, text_rules(1, 50_000, CONTENT), AfterValidator(str.strip)]
 
 
-def example(**fields: JsonValue) -> Any:  # The type of SQLModel's `model_config` is private.
+def example(**fields: JsonValue) -> Any:  # The type of `model_config` is private in SQLModel.
     """Make a `model_config` that shows an example in the docs."""
     return {"json_schema_extra": {"example": fields}}
 
@@ -131,8 +131,7 @@ Index("ix_users_username", func.lower(col(User.username)), unique=True)
 
 
 class LoginForm(RequestModel):
-    """The password form of OAuth2. FastAPI's own OAuth2PasswordRequestForm has no limits."""
-
+    # The password form of OAuth2. FastAPI's own OAuth2PasswordRequestForm has no limits.
     # RFC 6749, section 3.2: unknown fields have to be ignored.
     model_config = {"extra": "ignore"} | example(
         username="alice", password="correct horse battery staple"

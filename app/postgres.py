@@ -16,8 +16,8 @@ STATEMENT_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 CONNECT_SECONDS = 2  # psycopg allows no less.
 
-# What the app relies on, where the server, the database or the role can have other defaults. libpq
-# reads these variables for each connection, unless the URL says otherwise.
+# What the app relies on, where the server, the database or the role can have other defaults. As
+# variables, unlike in `connect_args`, a URL can still override them.
 os.environ["PGCONNECT_TIMEOUT"] = str(CONNECT_SECONDS)
 os.environ["PGCLIENTENCODING"] = "UTF8"
 os.environ["PGDATESTYLE"] = "ISO"  # psycopg reads times in no other style.

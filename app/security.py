@@ -13,7 +13,7 @@ from app.models import Id
 
 # argon2id with the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, 2 passes.
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# Verified for an unknown user, so that it takes as long. No password can have a NUL.
+# Verified if the user is unknown, so that the response takes as long. No password can have a NUL.
 UNKNOWN_USER_HASH = hasher.hash("\0")
 
 # The 8,354 most common passwords of at least 8 characters, in lower case, from Django's list:

@@ -57,8 +57,8 @@ def login_keys(request: Request, username: str) -> list[Key]:
 
 def check(keys: list[Key], request: Request) -> None:
     """Raise TooManyFailures if a limit is reached. Call it before verifying a password."""
-    # This needs no lock: between it and `count_failure`, a process has at most HASHING_SLOTS
-    # requests, so it verifies at most one guess too many.
+    # Two requests can both pass before either is counted, but there are never more of them than
+    # HASHING_SLOTS. So a process verifies one guess too many at most, and this needs no lock.
     with suppress(StorageError):  # `count_failure` logs it.
         for limit, who in keys:
             window = limiter.get_window_stats(limit, who)

@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore", message=".*expression-based index")
 
 
 def log_migration(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:
-    """Log one line, as a warning: Python shows nothing below that by default."""
+    """Log one line, as a warning, because Python hides anything less by default."""
     verb = "Applied" if step.is_upgrade else "Undid"
     message = getattr(step.up_revision, "doc", "")
     logger.warning("%s migration %s: %s", verb, step.up_revision_id, message)

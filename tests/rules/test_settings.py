@@ -196,6 +196,16 @@ def test_commands_have_a_random_key_and_write_no_file(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
+def test_empty_file_of_the_development_key_is_filled(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the disk was full."""
+    monkeypatch.setenv("FASTAPI_ENV", "development")
+    (directory / ".secret_key").touch()
+
+    assert len(load_settings().secret_key) >= 32
+
+
 def test_development_key_is_kept_in_a_file(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
