@@ -22,6 +22,6 @@ def make_admin(username: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = ArgumentParser(prog="python -m app.make_admin")
+    parser = ArgumentParser()
     parser.add_argument("username")
     print(make_admin(parser.parse_args().username))

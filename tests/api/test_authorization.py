@@ -101,12 +101,14 @@ def test_operation_is_refused_and_changes_nothing(
 
     response = send(clients[actor], operation, ids)
 
-    assert response.status_code == status, response.text
+    assert response.status_code == status, (
+        f"{response.text} If this is how it should be, correct the table in {__file__}."
+    )
     assert read_rows(session) == before
 
 
 def suggest_row(operation: str) -> str:
-    """Return a row to start from: correct it where others than the owner may do less."""
+    """Return a row to start from. Correct it where others may do less than the owner."""
     method, path = operation.split()
     responses = OPERATIONS.get(operation, {}).get("responses", {"200": {}})
     status = min(responses)

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
@@ -21,6 +22,12 @@ def test_user_can_create_post(user_client: TestClient, user: User, session: Sess
         "date_posted": post.date_posted.isoformat().replace("+00:00", "Z"),
     }
     assert (post.title, post.content, post.user_id) == ("Hello", "My first post.", user.id)
+
+
+def test_factory_takes_the_author_of_a_post_and_not_their_id(user: User) -> None:
+    """Otherwise it would ignore the id, and make another author."""
+    with pytest.raises(TypeError, match="Pass author"):
+        PostFactory.create(user_id=user.id)
 
 
 def test_everyone_can_read_post(client: TestClient) -> None:
@@ -181,19 +188,6 @@ def test_deleting_an_account_deletes_its_posts(
     other = PostFactory.create()
 
     response = user_client.delete("/users/me")
-
-    assert response.status_code == 204
-    assert session.get(User, user.id) is None
-    assert session.exec(select(Post.id)).all() == [other.id]
-
-
-def test_admin_can_delete_a_user_and_their_posts(
-    admin_client: TestClient, user: User, session: Session
-) -> None:
-    PostFactory.create(author=user)
-    other = PostFactory.create()
-
-    response = admin_client.delete(f"/admin/users/{user.id}")
 
     assert response.status_code == 204
     assert session.get(User, user.id) is None

@@ -7,13 +7,6 @@ from tests.client import client_of
 from tests.factories import PostFactory
 
 
-def test_list_is_empty_when_there_are_no_posts(client: TestClient) -> None:
-    response = client.get("/posts")
-
-    assert response.status_code == 200
-    assert response.json() == []
-
-
 def test_list_can_start_with_the_newest_posts(client: TestClient) -> None:
     old, new = PostFactory.create_batch(2)
 

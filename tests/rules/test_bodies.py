@@ -32,23 +32,6 @@ def test_body_may_be_as_long_as_the_limit(
     assert response.is_success
 
 
-@pytest.mark.parametrize(("size", "status"), [(16_384, 200), (16_385, 413)])
-def test_login_form_has_a_limit(client: TestClient, user: User, size: int, status: int) -> None:
-    form = f"username=user&password={PASSWORD}&ignored="
-
-    response = client.post("/auth/token", content=form.ljust(size, "x"), headers=FORM)
-
-    assert response.status_code == status
-
-
-def test_body_sent_in_parts_is_measured_too(user_client: TestClient) -> None:
-    parts = (b" " * 100_000 for _ in range(11))
-
-    response = user_client.patch("/users/me", content=parts, headers=JSON)
-
-    assert response.status_code == 413
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -57,8 +40,6 @@ def test_body_sent_in_parts_is_measured_too(user_client: TestClient) -> None:
         ("null", 422),
         ("[]", 422),
         ("NaN", 422),
-        ('{"a": 1e999999}', 422),
-        (r'{"\ud800": 1}', 422),
         (b'{"username": "\xff"}', 400),
         pytest.param('{"a": ' + "9" * 5_000 + "}", 400, id="5,000 digits"),
         pytest.param("[" * 16_384, 400, id="16,384 brackets"),

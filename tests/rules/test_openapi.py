@@ -32,7 +32,7 @@ def operations_that_document(status: int, detail: str) -> list[str]:
 
 
 def response_models() -> list[str]:
-    """List the models of all responses but errors."""
+    """List the models of all responses except errors."""
     contents = [
         response["content"]["application/json"]["schema"]
         for operation in OPERATIONS.values()

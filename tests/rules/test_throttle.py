@@ -36,8 +36,9 @@ GUESSES = [log_in, change_password]
 
 
 def fail_ten_times(guess: Guess, client: TestClient, *username: str) -> None:
-    for _ in range(10):
-        assert guess(client, WRONG, *username).status_code in {401, 403}
+    for n in range(10):
+        status = guess(client, WRONG, *username).status_code
+        assert status in {401, 403}, f"Failure {n + 1} of 10"
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_request_is_throttled_when_others_fail_while_it_waits(
     guess: Guess, user_client: TestClient
 ) -> None:
     def wait_for_hashing_slot() -> None:
-        # Only the first request waits.
+        # Only the first request waits: it removes this override for those that it sends.
         del app.dependency_overrides[take_hashing_slot]
         fail_ten_times(guess, user_client)
 
@@ -239,7 +240,7 @@ def test_lost_redis_is_logged_and_lets_logins_go_on(
 
     assert (wrong.status_code, right.status_code) == (401, 200)
     assert "Failed logins are not limited" in caplog.text
-    # A login asks Redis while it holds a hashing slot, so it gives up soon, too, if that is silent.
+    # A login asks Redis while it holds a hashing slot, so it must give up soon if that is silent.
     assert isinstance(limiter.storage, RedisStorage)
     options = limiter.storage.storage.connection_pool.connection_kwargs
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.2, 0.2)

@@ -18,7 +18,7 @@ KEY = settings.secret_key.get_secret_value()
 
 
 def make_claims(user: User, **changes: object) -> dict[str, object]:
-    """Return good claims, but for the changes. A claim that is changed to None is left out."""
+    """Return good claims, except for the changes. A claim that is changed to None is left out."""
     now = datetime.now(UTC)
     soon = now + timedelta(minutes=1)
     claims = {"sub": str(user.id), "version": user.token_version, "iat": now, "exp": soon}

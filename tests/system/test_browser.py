@@ -1,4 +1,4 @@
-"""Swagger UI in a real Chromium, for which no other host exists."""
+"""Swagger UI in a real Chromium that can reach no other host."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ playwright = pytest.importorskip(
 if not (chromium := shutil.which("chromium")):
     pytest.skip("not run: there is no chromium on the PATH", allow_module_level=True)
 
-# As long as for anything else in the browser: nothing here is about speed.
+# Longer than the default, as nothing here is about speed.
 playwright.expect.set_options(timeout=30_000)
 
 ONLY_THIS_HOST = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"

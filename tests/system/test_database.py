@@ -211,7 +211,7 @@ def test_lost_idle_connections_go_unnoticed(user_client: TestClient, engine: Eng
 
 
 @pytest.mark.usefixtures("wait_only_a_moment")
-def test_write_waits_only_so_long_for_a_lock(user_client: TestClient, engine: Engine) -> None:
+def test_write_gives_up_on_a_lock_after_a_while(user_client: TestClient, engine: Engine) -> None:
     with Session(engine) as other:
         lock_users(other)
         other.exec(update(User).values(username="uncommitted"))

@@ -211,7 +211,7 @@ def test_names_are_compared_in_ascii_once_none_differ_only_in_case(
 def test_alembic_needs_no_key_and_takes_a_message_in_any_language(tmp_path: Path) -> None:
     """The name of the file only has its first words, which are ASCII here."""
     project = copy_app(tmp_path)
-    # Then Python assumes ASCII in files, as it assumes another code page on Windows.
+    # With these, Python reads files as ASCII, much as it uses an old code page on Windows.
     platform = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     commands = """
 from alembic.config import main

@@ -79,16 +79,6 @@ def test_last_of_the_admins_who_resign_at_once_stays(clients: Clients, session: 
     assert len(session.exec(select(User)).all()) == 1
 
 
-def test_updating_an_account_while_it_is_deleted_never_fails(clients: Clients, user: User) -> None:
-    account = {"url": "/users/me", "headers": bearer(user)}
-    updates = [{"method": "PATCH", "json": {"username": f"n{n}"}, **account} for n in range(11)]
-
-    *responses, deletion = send_at_once(clients, [*updates, {"method": "DELETE", **account}])
-
-    assert deletion.status_code == 204
-    assert {response.status_code for response in responses} <= {200, 401, 409}
-
-
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
     acknowledged: list[int] = []
 

@@ -1,4 +1,4 @@
-"""What only a real server shows: kept connections, addresses, attacks on the login, and a drain."""
+"""What only a real server shows: kept connections, addresses, attacks on the login, and a stop."""
 
 from collections import Counter
 from pathlib import Path

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, QueuePool
+from sqlalchemy import Engine
 from sqlmodel import Session, select
 
-from app.config import settings
-from app.database import POOL_SIZE, SessionDep, get_session
-from app.database import engine as configured_engine
+from app.database import SessionDep, get_session
 from app.main import app as real_app
 from app.models import User
 from tests.databases import new_memory_engine, used_by_app_and_factories
@@ -74,17 +72,6 @@ def test_session_must_refresh_a_row_that_a_request_has_changed(
     assert row.username == "user"
     session.refresh(row)
     assert row.username == "renamed"
-
-
-def test_configured_database_is_never_opened(user_client: TestClient, engine: Engine) -> None:
-    user_client.patch("/users/me", json={"username": "renamed"})
-
-    assert engine is not configured_engine
-    # On PostgreSQL, the engine adds parameters to the URL.
-    assert str(configured_engine.url.set(query={})) == settings.database_url
-    # The pool counts its connections from here upwards.
-    assert isinstance(configured_engine.pool, QueuePool)
-    assert configured_engine.pool.overflow() == -POOL_SIZE
 
 
 def test_app_forgets_the_database_of_the_previous_test() -> None:

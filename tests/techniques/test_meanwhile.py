@@ -9,7 +9,6 @@ from sqlalchemy import Connection, Engine, event
 from sqlmodel import Session
 
 from app.models import User
-from app.security import create_token
 from tests.client import client_with_token
 from tests.factories import PASSWORD, UserFactory
 
@@ -60,23 +59,6 @@ def test_deleting_an_account_succeeds_when_it_was_just_deleted(
     response = user_client.delete("/users/me")
 
     assert response.status_code == 204
-
-
-def test_later_of_two_password_changes_wins_and_ends_all_tokens(
-    client: TestClient, user_client: TestClient, user: User, run_before: RunBefore
-) -> None:
-    first = "UPDATE users SET hashed_password = 'first', token_version = 1"
-    run_before("UPDATE users", first)
-    passwords = {"current_password": PASSWORD, "new_password": "the second password"}
-
-    response = user_client.put("/users/me/password", json=passwords)
-
-    assert response.status_code == 204
-    login = {"username": "user", "password": "the second password"}
-    assert client.post("/auth/token", data=login).status_code == 200
-    assert user_client.get("/users/me").status_code == 401
-    client_of_the_first = client_with_token(create_token(user.id, 1))
-    assert client_of_the_first.get("/users/me").status_code == 401
 
 
 def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(

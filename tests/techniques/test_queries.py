@@ -97,10 +97,21 @@ def test_later_users_take_no_lock(
     assert [sql for sql, _ in statements if is_lock(sql)] == []
 
 
+def test_admins_are_counted_after_locking(
+    admin_client: TestClient, statements: list[Statement]
+) -> None:
+    """Others may leave at the same time. Without the lock, the last two could both go."""
+    send(admin_client, "DELETE /users/me", {})
+
+    *_, lock, count = [sql for sql, _ in statements]
+    assert is_lock(lock)
+    assert count.startswith("SELECT users.id")
+
+
 @pytest.mark.parametrize(
     "operation", ["POST /auth/register", "POST /auth/token", "PUT /users/me/password"]
 )
-def test_slot_is_taken_first_and_all_is_given_back_before_the_response(
+def test_hashing_slot_is_taken_first_and_all_is_given_back_before_the_response(
     operation: str, user: User, engine: Engine
 ) -> None:
     """So requests that wait for a slot hold no connection, and slow clients hold neither."""
@@ -135,7 +146,7 @@ def test_slot_is_taken_first_and_all_is_given_back_before_the_response(
         "slot given back",
         "http.response.start",
         "http.response.body",
-    ]
+    ], 'Do SessionDep and HashingSlot have scope="function"?'
 
 
 def explain(statement: Statement, session: Session) -> str:
@@ -204,4 +215,6 @@ def test_users_are_found_by_an_index(
 
     plan = explain(statements[-1], session)
 
-    assert f"INDEX {index}" in plan or f"using {index}" in plan, plan
+    assert f"INDEX {index}" in plan or f"using {index}" in plan, (
+        f"{operation} needs {index} in app/models.py:\n{plan}"
+    )
