@@ -27,8 +27,10 @@ engine = build_engine(settings.database_url, POOL_SIZE)
 async def get_session() -> AsyncIterator[Session]:
     # Opening a session waits for nothing, so this is `async def`. As `def`, it would take a thread
     # twice for each request, and the app would serve a quarter less.
-    # Without `expire_on_commit`, an endpoint can return what it has just committed.
-    session = Session(engine, expire_on_commit=False)
+    # Without `expire_on_commit`, an endpoint can return what it has just committed. Without
+    # `close_resets_only`, a closed session raises an error: by default, it would take another
+    # connection, and never give that back.
+    session = Session(engine, expire_on_commit=False, close_resets_only=False)
     try:
         yield session
     finally:

@@ -106,6 +106,7 @@ class Page(RequestModel):
 
     Unlike with an offset, all pages cost the same, and rows that are added or deleted meanwhile
     don't shift the next page. To see whether there is one, a list reads one row more than `limit`.
+    In any other order than that of the ids, `after` would skip rows.
     """
 
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")

@@ -42,6 +42,7 @@ def check_documented(response: httpx.Response | httpx2.Response) -> None:
             " `responses=` in the router."
         )
     if response.is_error and response.status_code != 422:  # FastAPI has many texts for a 422.
+        assert "content" in documented, f"{where}: describe it with `document(...)` in the router."
         texts = documented["content"]["application/json"]["examples"]
         assert response.json()["detail"] in texts, (
             f"{where} {response.text} isn't documented. Add its error to `document(...)`."

@@ -111,7 +111,7 @@ def used_by_app_and_factories(engine: Engine) -> Iterator[None]:
 
     async def get_test_session() -> AsyncIterator[Session]:
         # One session for each request, as in production, and never the session of the test.
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(engine, expire_on_commit=False, close_resets_only=False) as session:
             yield session
 
     overrides = app.dependency_overrides

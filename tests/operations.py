@@ -54,6 +54,8 @@ def example_of(operation: str) -> dict[str, Any]:
     if found is None:
         return {}
     media_type, schema = found
+    if media_type == "multipart/form-data":
+        return {"files": dict.fromkeys(schema["properties"], b"Some content.")}
     assert "example" in schema, (
         f"Add an example to {schema['title']} in app/models.py: model_config = example(...)"
     )

@@ -112,6 +112,23 @@ def test_bug_has_the_body_and_headers_of_all_errors_and_is_raised(small_app: Fas
         TestClient(small_app).post("/")
 
 
+def test_session_cannot_be_used_after_its_request(
+    small_app: FastAPI, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a stream or a background task that does would take connections forever."""
+    monkeypatch.setattr("app.database.engine", engine)
+    sessions: list[Session] = []
+
+    @small_app.get("/")
+    def keep(session: SessionDep) -> None:
+        sessions.append(session)
+
+    TestClient(small_app).get("/")
+
+    with pytest.raises(exc.InvalidRequestError, match="permanently closed"):
+        sessions[0].exec(select(User))
+
+
 def test_websocket_can_use_the_database(
     small_app: FastAPI, engine: Engine, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
