@@ -15,23 +15,27 @@ class HttpMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_headers = Headers(scope=scope)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
-                if "Authorization" in Headers(scope=scope):
+                if "Authorization" in request_headers:
                     # Caches must not store a response that is meant for one user.
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        if scope["type"] == "http":
-            content_type = Headers(scope=scope).get("Content-Type", "").lower()
-            if "multipart" in content_type and "charset" in content_type:
-                # Python keeps unknown names of charsets forever, and some charsets are very slow.
-                refusal = JSONResponse({"detail": "Send multipart forms without a charset"}, 400)
-                await refusal(scope, receive, send_with_headers)
-                return
-            if scope["method"] == "HEAD":
-                # The server keeps the original request, so it knows that it must not send a body.
-                scope = {**scope, "method": "GET"}
+        content_type = request_headers.get("Content-Type", "").lower()
+        if "multipart" in content_type and "charset" in content_type:
+            # Python keeps unknown names of charsets forever, and some charsets are very slow.
+            refusal = JSONResponse({"detail": "Send multipart forms without a charset"}, 400)
+            await refusal(scope, receive, send_with_headers)
+            return
+        if scope["method"] == "HEAD":
+            # The server keeps the original request, so it knows that it must not send a body.
+            scope = {**scope, "method": "GET"}
         await self.app(scope, receive, send_with_headers)
