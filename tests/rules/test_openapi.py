@@ -33,14 +33,13 @@ def operations_that_document(status: int, detail: str) -> list[str]:
 
 def response_models() -> list[str]:
     """List the models of all responses except errors."""
-    schemas = [
-        response.get("content", {}).get("application/json", {}).get("schema", {})
+    responses = [
+        response
         for operation in OPERATIONS.values()
         for status, response in operation["responses"].items()
         if status < "400"
     ]
-    references = [schema.get("items", schema).get("$ref", "") for schema in schemas]
-    return sorted({reference.rpartition("/")[2] for reference in references} - {""})
+    return sorted(set(re.findall(r"#/components/schemas/(\w+)", json.dumps(responses))))
 
 
 def suggest_row(operation: str) -> str:

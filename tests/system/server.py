@@ -177,8 +177,9 @@ def running_server(database_url: str, *options: str, **variables: str) -> Iterat
         yield server
 
 
-def registration(username: str, email: str) -> dict[str, Any]:
+def registration(username: str, email: str | None = None) -> dict[str, Any]:
     """Return the arguments with which `client.request` registers a user."""
+    email = email or f"{username}@example.com"
     account = {"username": username, "email": email, "password": PASSWORD}
     return {"method": "POST", "url": "/auth/register", "json": account}
 
