@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def check_database_url(cls, value: str) -> str:
-        """Refuse what the driver would ignore or misread, or would answer with a traceback."""
+        """Refuse what the driver would ignore or misread, or fail on with a traceback."""
         if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+", value):  # A file, without options.
             return value
         value = re.sub("^postgres(ql)?:", "postgresql+psycopg:", value)

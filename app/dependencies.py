@@ -1,4 +1,4 @@
-"""The dependencies of endpoints, most with an alias, such as EditablePost.
+"""The dependencies of endpoints, and what several routers share.
 
 FastAPI runs `def` functions in a thread. Those that wait for nothing don't need one, so they are
 `async def`, which is faster.
@@ -13,7 +13,7 @@ from sqlmodel import Field, Session, select
 
 from app import errors, security
 from app.database import SessionDep, lock_users
-from app.models import Id, Post, RequestModel, User
+from app.models import MAX_ID, Id, Post, RequestModel, User
 
 # Without `auto_error`, a missing token is refused below, like an invalid one.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
@@ -110,10 +110,7 @@ class Page(RequestModel):
     """
 
     limit: int = Field(default=50, ge=1, le=100, description="How many rows to return.")
-    # JavaScript, and so Swagger UI, rounds integers that are greater than this.
-    after: int = Field(
-        default=None, ge=0, le=2**53 - 1, description="The last id of the page before."
-    )
+    after: int = Field(default=None, ge=0, le=MAX_ID, description="The last id of the page before.")
 
     def link_next(self, ids: list[int], request: Request, response: Response) -> None:
         """Link to the next page (RFC 8288) if there are more ids than `limit`."""

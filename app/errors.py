@@ -98,11 +98,11 @@ class WeakPassword(RequestValidationError):  # A 422 that looks like FastAPI's o
 
 async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
     """Return at most 100 reasons, and no value that was sent: it may be a password."""
-    reasons = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()[:100]]
-    for reason in reasons:
-        if reason["type"] == "value_error":
-            # What follows the colon can repeat parts of an invalid email address.
-            reason["msg"] = reason["msg"].partition(":")[0]
+    reasons = []
+    for e in error.errors()[:100]:
+        # What follows the colon can repeat parts of an invalid email address.
+        msg = e["msg"].partition(":")[0] if e["type"] == "value_error" else e["msg"]
+        reasons.append({"type": e["type"], "loc": e["loc"], "msg": msg})
     return JSONResponse({"detail": reasons}, 422)
 
 

@@ -63,7 +63,7 @@ class RequestModel(SQLModel):
 class TableBase(SQLModel):
     # Without this, SQLite can give a deleted row's id to a new one, which old links then find.
     __table_args__ = {"sqlite_autoincrement": True}
-    # Deleting a row that another request has just deleted is fine, and not worth a warning.
+    # Deleting a row that another request has just deleted isn't an error, so don't warn.
     __mapper_args__ = {"confirm_deleted_rows": False}
     # It is only None until the row is saved, so the type is `int` and not `int | None`.
     id: int = Field(default=None, primary_key=True, sa_type=BIG_INTEGER)

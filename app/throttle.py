@@ -55,10 +55,14 @@ def login_keys(request: Request, username: str) -> list[Key]:
     return [(BY_NAME_AND_ADDRESS, f"{address}/{username.lower()}"), (BY_ADDRESS, address)]
 
 
+def user_keys(user: User) -> list[Key]:
+    return [(BY_USER, str(user.id))]
+
+
 def check(keys: list[Key], request: Request) -> None:
     """Raise TooManyFailures if a limit is reached. Call it before verifying a password."""
     # Two requests can both pass before either is counted, but there are never more of them than
-    # HASHING_SLOTS. So a process verifies one guess too many at most, and this needs no lock.
+    # HASHING_SLOTS. So at most one guess too many gets through, and this needs no lock.
     with suppress(StorageError):  # `count_failure` logs it.
         for limit, who in keys:
             window = limiter.get_window_stats(limit, who)

@@ -73,14 +73,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Make an empty database, which the app and the factories use during the test."""
     if TEST_DATABASE_URL:
         engine = request.getfixturevalue("postgres_engine")
+        with used_by_app_and_factories(engine):
+            yield engine
+        delete_all_rows(engine)
     else:
         engine = new_memory_engine()
         SQLModel.metadata.create_all(engine)
-    with used_by_app_and_factories(engine):
-        yield engine
-    if TEST_DATABASE_URL:
-        delete_all_rows(engine)
-    else:
+        with used_by_app_and_factories(engine):
+            yield engine
         engine.dispose()
 
 

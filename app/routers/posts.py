@@ -51,12 +51,16 @@ def list_posts(
 ) -> Sequence[Post]:
     """List the posts of all users, or of one. The header `Link` has the URL of the next page."""
     query = select(Post).limit(page.limit + 1)
-    newest_first = page.order == "newest"
-    query = query.order_by(col(Post.id).desc() if newest_first else col(Post.id))
-    if page.after is not None:
-        query = query.where(Post.id < page.after if newest_first else Post.id > page.after)
     if page.user_id is not None:
         query = query.where(Post.user_id == page.user_id)
+    if page.order == "newest":
+        query = query.order_by(col(Post.id).desc())
+        if page.after is not None:
+            query = query.where(Post.id < page.after)
+    else:
+        query = query.order_by(col(Post.id))
+        if page.after is not None:
+            query = query.where(Post.id > page.after)
     posts = session.exec(query).all()
     page.link_next([post.id for post in posts], request, response)
     return posts[: page.limit]

@@ -46,7 +46,7 @@ def update_password(
     password_in: PasswordUpdate, user: CurrentUser, request: Request, session: SessionDep
 ) -> None:
     """Change your password. All of your tokens stop working, so log in again."""
-    keys = [(throttle.BY_USER, str(user.id))]
+    keys = throttle.user_keys(user)
     throttle.check(keys, request)
     if not security.verify_password(password_in.current_password, user.hashed_password):
         throttle.count_failure(keys, request, user)

@@ -33,27 +33,6 @@ def test_body_may_be_as_long_as_the_limit(
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ("", 422),
-        ("{", 422),
-        ("null", 422),
-        ("[]", 422),
-        ("NaN", 422),
-        (b'{"username": "\xff"}', 400),
-        pytest.param('{"a": ' + "9" * 5_000 + "}", 400, id="5,000 digits"),
-        pytest.param("[" * 16_384, 400, id="16,384 brackets"),
-    ],
-)
-def test_body_that_cannot_be_read_is_refused(
-    user_client: TestClient, body: bytes | str, status: int
-) -> None:
-    response = user_client.patch("/users/me", content=body, headers=JSON)
-
-    assert response.status_code == status
-
-
-@pytest.mark.parametrize(
     ("form", "status"),
     [
         (b"username=user", 422),

@@ -55,7 +55,7 @@ def test_response_to_a_request_with_a_token_has_protective_headers(
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_response_to_a_request_without_a_token_can_be_cached(client: TestClient) -> None:
+def test_response_to_a_request_without_a_token_has_no_cache_control(client: TestClient) -> None:
     response = client.get("/")
 
     assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -111,36 +111,6 @@ def test_change_documents_that_it_may_conflict_with_another(operation: str) -> N
     )
 
 
-# The tests below show that what is documented does happen. A 404 has its test with the ids in
-# test_validation.py, and an error of few operations, such as a 429, with those operations.
-
-
-@pytest.mark.parametrize(
-    "operation", operations_that_document(401, "Could not validate credentials")
-)
-def test_401_is_documented_only_where_it_happens(
-    operation: str, client: TestClient, user: User
-) -> None:
-    ids = make_rows(operation, owner=user, actor=user)
-
-    response = send(client, operation, ids)
-
-    assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize("operation", operations_that_document(403, "Admin access required"))
-def test_403_is_documented_only_where_it_happens(
-    operation: str, user_client: TestClient, user: User
-) -> None:
-    ids = make_rows(operation, owner=user, actor=user)
-
-    response = send(user_client, operation, ids)
-
-    assert response.status_code == 403
-    assert response.json() == {"detail": "Admin access required"}
-
-
 @pytest.mark.parametrize("operation", operations_that_document(503, "Database unavailable"))
 def test_503_is_documented_only_where_it_happens(
     operation: str, user_client: TestClient, user: User, monkeypatch: pytest.MonkeyPatch

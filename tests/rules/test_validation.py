@@ -46,7 +46,7 @@ VALID: dict[str, list[Any]] = {
     "content": ["x", "👍" * 50_000, "line\n\tline\r\nline", MANY_SCRIPTS],
     "is_admin": [True, False],
     "limit": [1, 100],
-    "after": [0, 2**53 - 1],
+    "after": [0, 2**63 - 1],
     "user_id": [1, 2**63 - 1],
     "order": ["oldest", "newest"],
 }
@@ -68,7 +68,7 @@ INVALID: dict[str, list[Any]] = {
     "content": [*NOT_TEXT, "", " \n\t ", "x" * 50_001],
     "is_admin": [None, "true", 1, 0],
     "limit": [0, 101, 1.5, "9" * 5_000, ""],
-    "after": [-1, 2**53, "last"],
+    "after": [-1, 2**63, "last"],
     "user_id": [0, 2**63, "me"],
     "post_id": [0, 2**63, 1.5, "1e3", "one", "%00", "%FF", "%D9%A1", "9" * 5_000],
     "order": ["", "random", "OLDEST"],
@@ -144,6 +144,21 @@ def test_invalid_values_are_refused(
 
         assert response.status_code == 422, shorten(value)
         assert places(response) == [["body", field]], shorten(value)
+
+
+@pytest.mark.parametrize(("operation", "field"), FIELDS)
+def test_texts_have_a_limit_and_a_pattern(operation: str, field: str) -> None:
+    """Without a pattern, a text may have a NUL, which PostgreSQL can't store: that is a 500."""
+    _, schema = find_schema(operation) or ("", {})
+    rules = schema["properties"][field]
+    # A field that can also be null has its rules a level deeper.
+    texts = [each for each in rules.get("anyOf", [rules]) if each.get("type") == "string"]
+
+    for text in texts:
+        is_limited = {"maxLength", "pattern"} <= text.keys()
+        assert is_limited or text.keys() & {"const", "enum", "format"}, (
+            f"Limit {field} in app/models.py: Annotated[str, text_rules(1, 100, f'^{{LINE}}$')]"
+        )
 
 
 @pytest.mark.parametrize(("operation", "parameter"), parameters("path"))

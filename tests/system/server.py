@@ -203,12 +203,12 @@ def send_at_once(
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition is true. Fail if it isn't after 30 seconds or so."""
+    """Wait until a condition is true. Fail after 30 seconds or so."""
     for _ in range(1500):
         if condition():
             return
         time.sleep(0.02)
-    pytest.fail("It has not happened for 30 seconds")
+    pytest.fail("Timed out after 30 seconds")
 
 
 def is_listening(port: int) -> bool:
