@@ -19,13 +19,15 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
+def make_rows(operation: str, owner: User) -> dict[str, int]:
     """Make the rows that an operation needs, and return the ids for its path.
 
-    `owner` owns the rows, and `actor` will send the request. If your operation needs other rows,
-    make them here: for `actor` where users only see their own.
+    The rows belong to `owner`. If your operation needs other rows, make them here.
     """
-    ids = {"user_id": owner.id}
+    ids = {}
+    if "{user_id}" in operation:
+        other = UserFactory.create()
+        ids["user_id"] = other.id
     if "{post_id}" in operation:
         post = PostFactory.create(author=owner)
         ids["post_id"] = post.id
@@ -34,8 +36,8 @@ def make_rows(operation: str, owner: User, actor: User) -> dict[str, int]:
     return ids
 
 
-def make_list_rows(operation: str, ids: dict[str, int], actor: User) -> None:
-    """Make 20 rows for a list that `actor` will read. If it only shows some, make those here."""
+def make_list_rows(operation: str, ids: dict[str, int], owner: User) -> None:
+    """Make 20 rows for a list that `owner` will read. If it only shows some, make those here."""
     for factory in RowFactory.__subclasses__():
         factory.create_batch(20)
 

@@ -11,8 +11,8 @@ from tests.operations import LISTS, make_list_rows, make_rows, send
 def test_next_page_goes_on_where_the_page_ended(
     operation: str, admin_client: TestClient, admin: User
 ) -> None:
-    ids = make_rows(operation, owner=admin, actor=admin)
-    make_list_rows(operation, ids, actor=admin)
+    ids = make_rows(operation, owner=admin)
+    make_list_rows(operation, ids, owner=admin)
     both_pages = send(admin_client, operation, ids, params={"limit": 20}).json()
     assert len(both_pages) == 20, "Make rows for this list in make_list_rows in tests/operations.py"
 

@@ -100,9 +100,9 @@ def shorten(value: object) -> str:
 
 
 @pytest.fixture
-def ids(operation: str, user: User, admin: User) -> dict[str, int]:
-    """Make the rows that the operation of the test needs."""
-    return make_rows(operation, owner=user, actor=admin)
+def ids(operation: str, admin: User) -> dict[str, int]:
+    """Make the rows that the operation of the test needs. They belong to the admin who sends it."""
+    return make_rows(operation, owner=admin)
 
 
 def send_field(

@@ -158,7 +158,7 @@ def test_role_that_may_only_read_and_write_rows_can_start_and_do_everything(
         for operation in OPERATIONS:
             delete_all_rows(empty_engine)
             actor = UserFactory.create(admin=True)
-            ids = make_rows(operation, UserFactory.create(), actor)
+            ids = make_rows(operation, owner=actor)
             statuses.add(send(client_of(actor), operation, ids).status_code)
 
     assert statuses <= {200, 201, 204, 409}, statuses

@@ -9,12 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
 import sqlalchemy
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
 from app.config import settings
@@ -108,6 +112,20 @@ def test_recipe_of_a_column_works(copy: Path, url: str) -> None:
 
     add_migration(copy, url, "Give users a bio")
     run_all_checks(copy)
+
+
+def test_dates_of_the_recipe_are_dates() -> None:
+    (code,) = re.findall(
+        r"```python\n(  import.*?)  ```", read(ROOT / ".github/NEW_RESOURCE.md"), re.S
+    )
+    names: dict[str, Any] = {}
+    exec(dedent(code), names)
+    due_date = TypeAdapter(names["DueDate"])
+
+    assert due_date.validate_python("2026-12-31") == date(2026, 12, 31)
+    for value in ("0", 0, True, "2026-13-01", None):
+        with pytest.raises(ValidationError):
+            due_date.validate_python(value)
 
 
 def code_for(want: str) -> str:

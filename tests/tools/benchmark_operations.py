@@ -44,9 +44,9 @@ def test_operation(operation: str, engine: Engine, benchmark: BenchmarkFixture) 
         """Start each round with the same rows, and lists with more of them than a page has."""
         delete_all_rows(engine)
         admin, _ = UserFactory.create_batch(2, admin=True)
-        ids = make_rows(operation, owner=UserFactory.create(), actor=admin)
+        ids = make_rows(operation, owner=admin)
         for _ in range(3 if operation in LISTS else 0):
-            make_list_rows(operation, ids, actor=admin)
+            make_list_rows(operation, ids, owner=admin)
         method, path = operation.split()
         token = create_token(admin.id, admin.token_version)
         options = {"headers": {"Authorization": f"Bearer {token}"}, **example_of(operation)}
