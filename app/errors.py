@@ -70,7 +70,7 @@ class Conflict(ApiError):  # `handle_database_error`, below, responds with it.
     detail = "Conflicts with the current data"
 
 
-class UserExists(Conflict):  # If you make another column of users unique, change the text.
+class UserExists(Conflict):
     detail = "Username or email already exists"
 
 
@@ -109,8 +109,11 @@ async def handle_invalid_request(_: Request, error: RequestValidationError) -> R
 async def handle_database_error(request: Request, error: exc.SQLAlchemyError) -> Response:
     """Respond with 409 to a conflict, and with 503 if the database can't be used."""
     if isinstance(error, exc.IntegrityError | StaleDataError):
-        # Only the first line, as the others can show values.
-        logger.warning("The database refused a change: %s", str(error).splitlines()[0])
+        reason = str(error).splitlines()[0]  # The other lines can show values.
+        # The index of the names, and what SQLite and PostgreSQL call the constraint of the emails.
+        if any(name in reason for name in ("ix_users_username", "users.email", "users_email_key")):
+            return await http_exception_handler(request, UserExists())
+        logger.warning("The database refused a change: %s", reason)
         return await http_exception_handler(request, Conflict())
     # SQLite also raises an OperationalError for a mistake in a statement. That is a bug.
     driver_error = getattr(error, "orig", None)

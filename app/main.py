@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import select
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from app import errors, security, throttle
@@ -15,7 +16,7 @@ from app.config import KEY_HINT, STARTUP_FAILURE, settings
 from app.database import SessionDep, check_writable, engine, upgrade_database
 from app.docs import add_docs, document
 from app.middleware import HttpMiddleware
-from app.models import Greeting, Health
+from app.models import Greeting, Health, User
 from app.routers import admin, auth, posts, users
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Try the key, as PyJWT refuses some, such as a public key. Then no login would work.
         security.create_token(user_id=1, version=1)
         upgrade_database()
-        if not throttle.limiter.storage.check():
-            raise ConnectionError("RATE_LIMIT_STORAGE_URI can't be reached")
+        throttle.limiter.storage.get("any key")  # If it is in Redis, can that be reached?
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
         # `orig` is the message of the database, without any SQL.
         logger.critical("Cannot start: %s", getattr(error, "orig", error))
@@ -90,8 +90,9 @@ async def read_root() -> Greeting:
 def read_health(session: SessionDep) -> Health:
     """Check that the service can read and write its database."""
     try:
+        session.exec(select(User.id).limit(1))
         check_writable(session)
     except SQLAlchemyError as error:  # Any error of the database means unhealthy.
-        logger.error("Can't write to the database: %r", error)
+        logger.error("Can't use the database: %r", error)
         raise errors.DatabaseUnavailable from error
     return Health()

@@ -18,6 +18,8 @@ warnings.filterwarnings("ignore", message=".*expression-based index")
 
 def log_migration(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:
     """Log one line, as a warning, because Python hides anything less by default."""
+    if step.is_stamp:  # It only notes a revision.
+        return
     verb = "Applied" if step.is_upgrade else "Undid"
     message = getattr(step.up_revision, "doc", "")
     logger.warning("%s migration %s: %s", verb, step.up_revision_id, message)

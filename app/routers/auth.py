@@ -2,7 +2,6 @@ import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select, update
 
 from app import security, throttle
@@ -39,7 +38,7 @@ def has_users(session: Session) -> bool:
     status_code=201,
     response_model=UserPublic,
     dependencies=[HashingSlot],
-    responses=document(UserExists),
+    responses=document(UserExists, Conflict),
 )
 def register(user_in: UserCreate, session: SessionDep) -> User:
     """Create an account. By default, the first user becomes an admin."""
@@ -52,10 +51,8 @@ def register(user_in: UserCreate, session: SessionDep) -> User:
         lock_users(session)
         user.is_admin = not has_users(session)
     session.add(user)
-    try:
-        session.commit()
-    except IntegrityError as error:  # It is a unique constraint, as users have no foreign keys.
-        raise UserExists from error
+    # If the name or the email is taken, this raises an error: see `handle_database_error`.
+    session.commit()
     if user.is_admin:
         logger.warning("User %s is an admin, as the first user", user.id)
     return user

@@ -1,5 +1,4 @@
 from fastapi import APIRouter, Request
-from sqlalchemy.exc import IntegrityError
 
 from app import security, throttle
 from app.database import SessionDep
@@ -29,10 +28,8 @@ async def read_current_user(user: CurrentUser) -> User:
 def update_current_user(user_in: UserUpdate, user: CurrentUser, session: SessionDep) -> User:
     """Change the given fields of your account."""
     user.sqlmodel_update(user_in.model_dump(exclude_unset=True))
-    try:
-        session.commit()
-    except IntegrityError as error:
-        raise UserExists from error
+    # If the name or the email is taken, this raises an error: see `handle_database_error`.
+    session.commit()
     return user
 
 

@@ -256,18 +256,20 @@ def test_service_that_can_only_read_is_not_healthy(
         assert user_client.get("/health").status_code == 503
 
 
+@pytest.mark.parametrize("content", ["", "This is no database."], ids=["no tables", "no database"])
 def test_service_with_a_broken_database_is_not_healthy(
+    content: str,
     client: TestClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Elsewhere, such an error is a 500, as it may be a bug."""
-    (tmp_path / "broken.db").write_text("This is no database.", encoding="utf-8")
+    (tmp_path / "broken.db").write_text(content, encoding="utf-8")
     engine = sqlite.build_engine(f"sqlite:///{tmp_path}/broken.db", POOL_SIZE)
     monkeypatch.setattr("app.database.engine", engine)
 
     response = client.get("/health")
 
     assert response.status_code == 503
-    assert "Can't write to the database: " in caplog.text
+    assert "Can't use the database: " in caplog.text

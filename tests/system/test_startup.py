@@ -34,7 +34,7 @@ def log_of_refused_start(directory: Path, **variables: str) -> str:
         ({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, "unable to open database file"),
         pytest.param(
             {"DATABASE_URL": "sqlite:///app.db", "RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1"},
-            "RATE_LIMIT_STORAGE_URI can't be reached",
+            "Error 111 connecting to 127.0.0.1:1. Connection refused.",
             marks=pytest.mark.skipif(not find_spec("redis"), reason="needs the extra redis"),
         ),
     ],
