@@ -24,7 +24,7 @@ def test_admin_can_list_all_users(admin_client: TestClient, admin: User) -> None
 def test_admin_can_grant_and_revoke_admin_rights(
     admin_client: TestClient, session: Session, is_admin: bool
 ) -> None:
-    user = UserFactory.create(is_admin=not is_admin)
+    user, other = UserFactory.create_batch(2, is_admin=not is_admin)
 
     response = admin_client.patch(f"/admin/users/{user.id}", json={"is_admin": is_admin})
 
@@ -36,6 +36,7 @@ def test_admin_can_grant_and_revoke_admin_rights(
         "is_admin": is_admin,
     }
     assert session.get_one(User, user.id).is_admin is is_admin
+    assert session.get_one(User, other.id).is_admin is not is_admin
 
 
 def test_last_admin_cannot_be_demoted(
@@ -46,6 +47,15 @@ def test_last_admin_cannot_be_demoted(
     assert response.status_code == 409
     assert response.json() == LAST_ADMIN
     assert session.get_one(User, admin.id).is_admin is True
+
+
+def test_last_admin_stays_one_when_nothing_is_changed(
+    admin_client: TestClient, admin: User
+) -> None:
+    response = admin_client.patch(f"/admin/users/{admin.id}", json={})
+
+    assert response.status_code == 200
+    assert response.json()["is_admin"] is True
 
 
 def test_last_admin_cannot_be_deleted(

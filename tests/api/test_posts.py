@@ -57,7 +57,7 @@ def test_everyone_can_list_posts(client: TestClient) -> None:
 
 
 def test_author_can_update_post(user_client: TestClient, user: User, session: Session) -> None:
-    post = PostFactory.create(author=user, title="Before", content="Unchanged.")
+    post, other = PostFactory.create_batch(2, author=user, title="Before", content="Unchanged.")
 
     response = user_client.patch(f"/posts/{post.id}", json={"title": "After"})
 
@@ -65,6 +65,8 @@ def test_author_can_update_post(user_client: TestClient, user: User, session: Se
     assert (response.json()["title"], response.json()["content"]) == ("After", "Unchanged.")
     stored = session.get_one(Post, post.id)
     assert (stored.title, stored.content) == ("After", "Unchanged.")
+    assert stored.date_posted == post.date_posted
+    assert session.get_one(Post, other.id).title == "Before"
 
 
 def test_user_cannot_update_post_of_another(user_client: TestClient, session: Session) -> None:
@@ -128,7 +130,7 @@ def test_white_space_around_a_post_is_stripped(user_client: TestClient) -> None:
 
 
 def test_post_comes_back_in_any_script(user_client: TestClient) -> None:
-    post = {"title": "Ελληνικά 中文 עברית", "content": "हिन्दी 👩🏽‍💻\r\n\tÉtoile 'quoted' \"%s\""}
+    post = {"title": "Ελληνικά  中文 עברית", "content": "हिन्दी 👩🏽‍💻\r\n\tÉtoile 'quoted' \"%s\""}
 
     response = user_client.post("/posts", json=post)
 

@@ -47,6 +47,7 @@ def test_user_can_change_their_username_and_email(
     }
     stored = session.get_one(User, user.id)
     assert (stored.username, stored.email) == (username, email)
+    assert stored.token_version == user.token_version
 
 
 @pytest.mark.parametrize("change", [{"username": "TAKEN"}, {"email": "Taken@example.com"}])

@@ -52,10 +52,12 @@ def test_login_hashes_again_when_the_parameters_have_changed(
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
     user = UserFactory.create(username="user", hashed_password=old)
 
+    client.post("/auth/token", data=WRONG_LOGIN)
+    assert session.get_one(User, user.id).hashed_password == old
     response = client.post("/auth/token", data=LOGIN)
 
     assert response.status_code == 200
-    stored = session.get_one(User, user.id)
+    stored = session.get_one(User, user.id, populate_existing=True)
     assert stored.hashed_password.startswith("$argon2id$v=19$m=8,t=1,p=1$")
     assert security.verify_password(PASSWORD, stored.hashed_password) is True
     assert stored.token_version == user.token_version
@@ -93,6 +95,21 @@ def test_hash_for_unknown_users_is_of_a_password_that_cannot_be_sent(
     assert response.status_code == 422
     assert real_hasher.verify(REAL_UNKNOWN_USER_HASH, "\0")
     assert not real_hasher.check_needs_rehash(REAL_UNKNOWN_USER_HASH)
+
+
+def test_right_passwords_stay_out_of_the_log_and_are_not_called_refused(
+    client: TestClient, user_client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+
+    client.post("/auth/register", json=ACCOUNT)
+    client.post("/auth/token", data=LOGIN)
+    user_client.put(
+        "/users/me/password", json={"current_password": PASSWORD, "new_password": f"new {PASSWORD}"}
+    )
+
+    assert PASSWORD not in caplog.text
+    assert "Refused" not in caplog.text
 
 
 def test_list_has_the_most_common_passwords() -> None:

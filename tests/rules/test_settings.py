@@ -168,15 +168,22 @@ def test_redis_url_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(load_settings().rate_limit_storage_uri) == "rediss://:secret@[::1]:65535/0"
 
 
-def test_dotenv_in_the_working_directory_is_read(directory: Path) -> None:
+def test_dotenv_in_the_working_directory_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", KEY)
     # An empty line means the default, and other programs may have settings here too.
-    lines = f"SECRET_KEY={KEY}\nFIRST_USER_IS_ADMIN=\nCOMPOSE_PROJECT_NAME=posts\n"
+    lines = (
+        "SECRET_KEY=The environment overrides this one.\n"
+        "ACCESS_TOKEN_EXPIRE_MINUTES=5\nFIRST_USER_IS_ADMIN=\nCOMPOSE_PROJECT_NAME=posts\n"
+    )
     # Windows may put a mark in front of UTF-8.
     (directory / ".env").write_text(lines, encoding="utf-8-sig")
 
     settings = load_settings()
 
     assert settings.secret_key.get_secret_value() == KEY.encode()
+    assert settings.access_token_expire_minutes == 5
     assert settings.first_user_is_admin
 
 

@@ -83,6 +83,7 @@ def test_password_is_not_accepted_for_a_minute_after_ten_failures(
 def test_refused_and_throttled_requests_are_logged_without_what_was_sent(
     guess: Guess, user_client: TestClient, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
+    fail_ten_times(log_in, user_client, "typed-by-mistake")
     log_in(user_client, WRONG, "typed-by-mistake")
     fail_ten_times(guess, user_client)
 
@@ -123,11 +124,22 @@ def test_failures_are_counted_by_name_and_network(
     assert response.status_code == status
 
 
-def test_address_is_throttled_after_a_hundred_failures(client: TestClient, user: User) -> None:
+@pytest.mark.parametrize("network", ["192.0.2.1", "2001:db8::{n}"])
+def test_address_is_throttled_after_a_hundred_failures(network: str, user: User) -> None:
     for n in range(10):
+        client = DocumentedClient(app, client=(network.format(n=n), 50000))
+        log_in(client, PASSWORD)  # That the client knows one password makes no difference.
         fail_ten_times(log_in, client, f"nobody{n}")
 
     response = log_in(client, PASSWORD)
+
+    assert response.status_code == 429
+
+
+def test_unknown_name_is_throttled_like_any_other(client: TestClient) -> None:
+    fail_ten_times(log_in, client, "nobody")
+
+    response = log_in(client, PASSWORD, "nobody")
 
     assert response.status_code == 429
 

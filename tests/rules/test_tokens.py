@@ -1,6 +1,7 @@
 """Which tokens open an account. The bad ones differ from a good one in one thing."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
 
 import jwt
 import pytest
@@ -93,6 +94,32 @@ def test_token_with_a_wrong_or_missing_claim_is_refused(claim: str, value: objec
     response = read_account(jwt.encode(claims, KEY, "HS256"))
 
     assert response.status_code == 401
+
+
+def test_token_expires_although_it_was_used_before(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class InTwoMinutes(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(minutes=2)
+
+    token = jwt.encode(make_claims(user), KEY, "HS256")
+    before = read_account(token)
+    monkeypatch.setattr("jwt.api_jwt.datetime", InTwoMinutes)
+
+    after = read_account(token)
+
+    assert (before.status_code, after.status_code) == (200, 401)
+
+
+@pytest.mark.usefixtures("engine")
+def test_token_version_can_be_zero() -> None:
+    user = UserFactory.create(token_version=0)
+
+    response = client_of(user).get("/users/me")
+
+    assert response.status_code == 200
 
 
 def test_token_of_a_host_whose_clock_is_ahead_is_accepted(user: User) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, QueuePool, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, delete, update
 
@@ -77,6 +77,16 @@ def test_row_is_not_read_again_after_a_commit(user_client: TestClient, engine: E
 
     assert response.status_code == 200
     assert statements == ["SELECT", "UPDATE"]
+
+
+def test_connection_is_given_back_after_an_error(user_client: TestClient, engine: Engine) -> None:
+    UserFactory.create(username="taken")
+
+    response = user_client.patch("/users/me", json={"username": "taken"})
+
+    assert response.status_code == 409
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedout() == 0
 
 
 @needs_postgres

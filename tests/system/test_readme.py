@@ -77,6 +77,9 @@ def test_make_admin_migrates_the_database_and_refuses_an_unknown_user(
 
     with pytest.raises(SystemExit, match=r"^User not found: nobody"):
         make_admin("nobody")
+    UserFactory.create(username="aXb")
+    with pytest.raises(SystemExit, match=r"^User not found: a_b"):  # No wildcard, as in LIKE.
+        make_admin("a_b")
 
 
 @pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="only in a checkout")

@@ -77,12 +77,21 @@ def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
     assert new_client.get("/users/me").status_code == 401
 
 
-def test_user_who_just_became_the_last_admin_cannot_delete_their_account(
-    user_client: TestClient, user: User, session: Session, run_before: RunBefore
+@pytest.mark.parametrize("by_admin", [False, True])
+def test_user_who_just_became_the_last_admin_cannot_be_deleted(
+    by_admin: bool,
+    user_client: TestClient,
+    admin_client: TestClient,
+    user: User,
+    session: Session,
+    run_before: RunBefore,
 ) -> None:
-    run_before(SELECT_ADMINS, f"UPDATE users SET is_admin = TRUE WHERE id = {user.id}")
+    run_before(SELECT_ADMINS, f"UPDATE users SET is_admin = (id = {user.id})")
 
-    response = user_client.delete("/users/me")
+    if by_admin:
+        response = admin_client.delete(f"/admin/users/{user.id}")
+    else:
+        response = user_client.delete("/users/me")
 
     assert response.status_code == 409
     assert response.json() == {"detail": "The last admin cannot be removed"}
