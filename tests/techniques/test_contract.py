@@ -79,5 +79,5 @@ def test_app_does_what_its_document_says(case: Case[Any], engine: Engine) -> Non
     if "weak_password" in response.text:
         # No schema can list the common passwords, so it allows them.
         excluded_checks.append(positive_data_acceptance)
-    # If it takes `true` for a number, or a number for a date, refuse that: by StrictInt, for example.
+    # If yours takes `true` for a number, or a number for a date, refuse that, as StrictInt does.
     case.validate_response(response, excluded_checks=excluded_checks)
