@@ -281,5 +281,6 @@ def test_service_with_a_broken_database_is_not_healthy(
 
     response = client.get("/health")
 
+    engine.dispose()
     assert response.status_code == 503
     assert "Can't use the database: " in caplog.text
