@@ -196,6 +196,18 @@ def test_deleting_an_account_deletes_its_posts(
     assert session.exec(select(Post.id)).all() == [other.id]
 
 
+def test_admin_deletes_an_account_with_its_posts_and_no_others(
+    admin_client: TestClient, admin: User, session: Session
+) -> None:
+    post = PostFactory.create()
+    own = PostFactory.create(author=admin)
+
+    response = admin_client.delete(f"/admin/users/{post.user_id}")
+
+    assert response.status_code == 204
+    assert session.exec(select(Post.id)).all() == [own.id]
+
+
 def test_white_space_around_a_changed_post_is_stripped(user_client: TestClient, user: User) -> None:
     post = PostFactory.create(author=user)
     change = {"title": " \u3000Hello\u00a0 ", "content": "\n\tText\u3000\n"}

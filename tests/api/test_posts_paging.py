@@ -13,6 +13,7 @@ def test_list_can_start_with_the_newest_posts(client: TestClient) -> None:
     response = client.get("/posts", params={"order": "newest"})
 
     assert [post["id"] for post in response.json()] == [new.id, old.id]
+    assert client.get("/posts?order=newest&after=0").json() == []
 
 
 def test_list_can_be_limited_to_the_posts_of_one_user(client: TestClient, user: User) -> None:
@@ -49,6 +50,7 @@ def test_page_links_to_the_next_one(client: TestClient) -> None:
 
     assert [post["id"] for post in response.json()] == [first.id, second.id]
     assert response.headers["Link"] == f'</posts?limit=2&after={second.id}>; rel="next"'
+    client_of(second.author).delete(f"/posts/{second.id}")  # The link works all the same.
     next_page = client.get(response.links["next"]["url"])
     assert [post["id"] for post in next_page.json()] == [third.id]
 

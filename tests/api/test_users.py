@@ -7,7 +7,7 @@ from app.models import User
 from tests.client import client_of, client_with_token
 from tests.factories import PASSWORD, UserFactory
 
-NEW_PASSWORD = "a new password"
+NEW_PASSWORD = " a new password "
 CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 
 
@@ -99,7 +99,7 @@ def test_new_password_needs_the_current_one(
     user_client: TestClient, user: User, session: Session
 ) -> None:
     response = user_client.put(
-        "/users/me/password", json=CHANGE | {"current_password": "wrong password"}
+        "/users/me/password", json=CHANGE | {"current_password": f"{PASSWORD} "}
     )
 
     assert response.status_code == 403

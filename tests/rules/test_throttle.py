@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from app import security, throttle
 from app.main import app
 from app.models import User
-from tests.client import DocumentedClient
+from tests.client import DocumentedClient, client_of
 from tests.factories import PASSWORD
 
 WRONG = "wrong password"
@@ -134,6 +134,7 @@ def test_address_is_throttled_after_a_hundred_failures(network: str, user: User)
     response = log_in(client, PASSWORD)
 
     assert response.status_code == 429
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
 
 
 def test_unknown_name_is_throttled_like_any_other(client: TestClient) -> None:
@@ -145,12 +146,13 @@ def test_unknown_name_is_throttled_like_any_other(client: TestClient) -> None:
 
 
 def test_changes_of_a_password_are_counted_by_user(
-    user_client: TestClient, admin_client: TestClient
+    user: User, user_client: TestClient, admin_client: TestClient
 ) -> None:
     fail_ten_times(change_password, user_client)
     user_client.patch("/users/me", json={"username": "renamed"})
 
-    same_user = change_password(user_client, PASSWORD)
+    elsewhere = client_of(user, client=("192.0.2.1", 50000))
+    same_user = change_password(elsewhere, PASSWORD)
     other_user = change_password(admin_client, PASSWORD)
 
     assert same_user.status_code == 429
