@@ -64,7 +64,9 @@ def test_client_cannot_choose_the_charset_of_a_multipart_form(
 ) -> None:
     """Python keeps unknown names of charsets forever, and takes long to decode from some others."""
     form = {"username": (None, "user"), "password": (None, PASSWORD)}
-    headers = {"Content-Type": f"multipart/form-data; boundary=part{charset}"}
+    # The first header counts.
+    content_type = f"multipart/form-data; boundary=part{charset};"
+    headers = [("Content-Type", content_type), ("Content-Type", "text/plain")]
 
     response = client.post("/auth/token", files=form, headers=headers)
 

@@ -78,6 +78,7 @@ def test_wrong_setting_is_named_but_not_shown(
         ("postgresql://root:hunter2@one:port/test", "must be sqlite:///FILE or postgresql://"),
         ("postgresql://root@/test?host=one&port=hunter2", "must be sqlite:///FILE or"),
         ("postgresql://root:hun@ter2@one/hunter2", "has an @ in the password; write it as %40"),
+        ("postgresql://hunter2@one/test?host=two", "says the same thing before and after"),
         ("postgresql://hunter2@one/test?user=two", "says the same thing before and after"),
         ("postgresql://hunter2@one/test?dbname=two", "says the same thing before and after"),
         ("postgresql://hunter2@one/test?prepare_threshold=5", "can't set autocommit, client_enc"),
@@ -137,9 +138,10 @@ def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
             " https://a.example.com ,http://b-c,",
             ["https://a.example.com", "http://b-c"],
         ),
-        ("CORS_ORIGINS", "http://[::1]:3000", ["http://[::1]:3000"]),
+        ("CORS_ORIGINS", "http://[::1]:8080", ["http://[::1]:8080"]),
         # A port that is only unusual for the other scheme.
         ("CORS_ORIGINS", "https://a.example.com:80", ["https://a.example.com:80"]),
+        ("CORS_ORIGINS", "http://a.example.com:443", ["http://a.example.com:443"]),
     ],
 )
 def test_value_is_read(
@@ -155,7 +157,7 @@ def test_value_is_read(
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_postgresql_means_psycopg(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     pytest.importorskip("psycopg", reason="needs the extra postgres")
-    rest = "://alice:p%40ss@db.example.com:5433/posts?sslmode=require"
+    rest = "://alice:p%40ss@db.example.com:5433/posts?application_name=api@eu"
     monkeypatch.setenv("DATABASE_URL", scheme + rest)
 
     assert load_settings().database_url == "postgresql+psycopg" + rest

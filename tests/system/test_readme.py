@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.config import Settings, settings
 from app.database import upgrade_database
@@ -80,6 +80,10 @@ def test_make_admin_migrates_the_database_and_refuses_an_unknown_user(
     UserFactory.create(username="aXb")
     with pytest.raises(SystemExit, match=r"^User not found: a_b"):  # No wildcard, as in LIKE.
         make_admin("a_b")
+    for _ in range(2):  # It gives rights, and never takes them.
+        assert make_admin("aXb") == "aXb is an admin now."
+        with Session(empty_engine) as session:
+            assert session.exec(select(User)).one().is_admin
 
 
 @pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="only in a checkout")

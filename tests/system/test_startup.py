@@ -13,8 +13,12 @@ from tests.system.server import ALICE, SERVE, SETTINGS, copy_app, run, running_s
 
 
 def log_of_refused_start(directory: Path, **variables: str) -> str:
-    """Start a server that can't start, and return its log."""
-    result = run(*SERVE, directory=directory, **SETTINGS | variables)
+    """Start a server that can't start, with its key in `.env`, and return its log."""
+    settings = SETTINGS | variables
+    key = settings.pop("SECRET_KEY")
+    (directory / ".env").write_text(f"SECRET_KEY={key}\n", encoding="utf-8")
+
+    result = run(*SERVE, directory=directory, **settings)
 
     # Uvicorn starts a worker again and again, unless it ends with this status.
     assert result.returncode == 3
@@ -59,7 +63,7 @@ def test_migration_that_fails_stops_the_start_and_changes_nothing(
         f"revision, down_revision = 'new', {newest!r}\n"
         "def upgrade() -> None:\n"
         "    op.execute('CREATE TABLE a (id INTEGER)')\n"
-        "    op.execute('SELECT nonsense')\n",
+        "    raise LookupError('nonsense')\n",
         encoding="utf-8",
     )
 
