@@ -108,7 +108,7 @@ def test_missing_redis_client_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RATE_LIMIT_STORAGE_URI", "redis://redis.example.com:6379")
-    monkeypatch.setattr("app.config.find_spec", lambda _: None)
+    monkeypatch.setattr("app.config.find_spec", {"redis": None}.__getitem__)
 
     message = "  RATE_LIMIT_STORAGE_URI needs the Redis client; install it: uv sync --extra redis"
     assert refusal(capsys) == message

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 from sqlmodel import Session
 from starlette.types import Message, Receive, Scope, Send
 
-from app.database import get_session
+from app import dependencies
+from app.database import SessionDep, get_session
 from app.dependencies import take_hashing_slot
 from app.main import app
 from app.models import User
@@ -69,6 +72,19 @@ def test_no_operation_sends_the_same_query_twice(
     assert response.is_success, f"{response.text} Make its rows in make_rows in tests/operations.py"
     queries = [statement for statement in statements if statement[0].startswith("SELECT")]
     assert [query for query in queries if queries.count(query) > 1] == []
+
+
+def test_functions_that_use_the_database_are_not_async() -> None:
+    """While they wait for it, no other request would be answered."""
+    endpoints = [route.endpoint for route in iter_route_contexts(app.routes)]
+    coroutines = filter(iscoroutinefunction, [*endpoints, *vars(dependencies).values()])
+
+    wrong = [
+        function.__name__
+        for function in coroutines
+        if SessionDep in [each.annotation for each in signature(function).parameters.values()]
+    ]
+    assert not wrong, f"Write `def` instead of `async def`, so that they run in a thread: {wrong}"
 
 
 def is_lock(sql: str) -> bool:
