@@ -71,3 +71,4 @@ def test_client_cannot_choose_the_charset_of_a_multipart_form(
     response = client.post("/auth/token", files=form, headers=headers)
 
     assert response.status_code == status
+    assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -46,7 +46,7 @@ def test_sqlite_connection_is_set_up(tmp_path: Path) -> None:
     }
     engine = sqlite.build_engine(f"sqlite:///{tmp_path}/test.db", POOL_SIZE)
 
-    with engine.connect() as connection:
+    with engine.connect(), engine.connect() as connection:  # Not only the first one.
         values = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas}
 
     engine.dispose()

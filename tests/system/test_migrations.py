@@ -90,6 +90,9 @@ def test_all_migrations_can_be_undone(engine: Engine, caplog: pytest.LogCaptureF
 
     assert inspect(engine).get_table_names() == ["alembic_version"]
     assert "Undid migration 0001: Create users and posts." in caplog.text
+    caplog.clear()
+    command.stamp(ALEMBIC, "head")  # Only notes the revision.
+    assert caplog.text == ""
 
 
 def test_database_of_a_later_release_is_refused(engine: Engine) -> None:
