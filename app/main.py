@@ -30,7 +30,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Try the key, as PyJWT refuses some, such as a public key. Then no login would work.
         security.create_token(user_id=1, version=1)
         upgrade_database()
-        throttle.limiter.storage.get("any key")  # If it is in Redis, can that be reached?
+        throttle.limiter.storage.get("any key")  # This fails if Redis does.
     except Exception as error:  # noqa: BLE001 - a migration can raise anything
         # `orig` is the message of the database, without any SQL.
         logger.critical("Cannot start: %s", getattr(error, "orig", error))
