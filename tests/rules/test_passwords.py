@@ -55,6 +55,7 @@ def test_login_hashes_again_when_the_parameters_have_changed(
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
     user = UserFactory.create(username="user", hashed_password=old)
 
+    # A wrong password must not become the password.
     client.post("/auth/token", data=WRONG_LOGIN)
     assert session.get_one(User, user.id).hashed_password == old
     response = client.post("/auth/token", data=LOGIN)

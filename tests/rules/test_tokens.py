@@ -68,7 +68,7 @@ def test_request_without_a_jwt_is_refused(client: TestClient, authorization: str
 def test_token_must_be_signed_with_our_key_and_algorithm(
     key: str, algorithm: str, status: int
 ) -> None:
-    user = UserFactory.create(token_version=0)
+    user = UserFactory.create(token_version=0)  # As in accounts of the first release.
 
     response = read_account(jwt.encode(make_claims(user), key, algorithm))
 

@@ -77,9 +77,9 @@ def test_login_that_hashes_again_keeps_a_password_that_was_just_changed(
     assert new_client.get("/users/me").status_code == 401
 
 
-@pytest.mark.parametrize("by_admin", [False, True])
+@pytest.mark.parametrize("path", ["/users/me", "/admin/users/{user_id}"])
 def test_user_who_just_became_the_last_admin_cannot_be_deleted(
-    by_admin: bool,
+    path: str,
     user_client: TestClient,
     admin_client: TestClient,
     user: User,
@@ -88,10 +88,8 @@ def test_user_who_just_became_the_last_admin_cannot_be_deleted(
 ) -> None:
     run_before(SELECT_ADMINS, f"UPDATE users SET is_admin = (id = {user.id})")
 
-    if by_admin:
-        response = admin_client.delete(f"/admin/users/{user.id}")
-    else:
-        response = user_client.delete("/users/me")
+    client = admin_client if path.startswith("/admin/") else user_client
+    response = client.delete(path.format(user_id=user.id))
 
     assert response.status_code == 409
     assert response.json() == {"detail": "The last admin cannot be removed"}

@@ -100,6 +100,7 @@ def test_first_user_looks_for_others_again_after_locking(
     steps = ["lock" if is_lock(sql) else sql.split()[0] for sql, _ in statements]
     assert steps == ["SELECT", "lock", "SELECT", "INSERT"]
     assert statements[0] == statements[2]
+    assert statements[3][0].startswith("INSERT INTO users")
 
 
 def test_later_users_take_no_lock(
